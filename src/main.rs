@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: see [`deadheat::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    deadheat::cli::main()
+}

@@ -1,0 +1,208 @@
+//! `deadheat replay`.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::arguments::{Place, calls, seed};
+use crate::corpus;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::generate::Generator;
+use crate::guard::Guard;
+use crate::hunt::{Halt, Stop, Trials};
+use crate::model::event::{Event, Listener};
+use crate::model::finding::{FORMAT, Finding, Rate};
+use crate::model::scenario::Scenario;
+use crate::report::finding;
+use crate::report::terminal::Terminal;
+use crate::stage::Stage;
+use crate::target::{FILE_NAME, Target};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Replay {
+    /// A kept finding's file, or the seed of a round
+    what: String,
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+    /// The target's folder or file [default: the finding's; for a seed, the
+    /// present folder]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// For a seed: the fewest and the most calls of a race, as in its run
+    #[arg(long, value_name = "MIN..MAX", value_parser = calls, default_value = "2..8")]
+    calls: (usize, usize),
+}
+
+impl Replay {
+    pub(super) async fn run(self, stop: &Stop) -> Result<Exit, Failure> {
+        let kept = self.kept()?;
+        let folder = match (&self.target, &kept) {
+            (Some(target), _) => target.clone(),
+            (None, Some(kept)) => PathBuf::from(&kept.target_folder),
+            (None, None) => PathBuf::from("."),
+        };
+        if self.target.is_none() && kept.is_none() && !Path::new(FILE_NAME).exists() {
+            return Err(Failure::Arguments(format!(
+                "a seed makes a scenario of a target: name it with --target, \
+                 or go to a folder that holds a {FILE_NAME}"
+            )));
+        }
+        let target = Target::load(&folder)?;
+        let mut options = self.place.options();
+        if let Some(kept) = &kept {
+            if options.database_url.is_none() {
+                options.engine = options.engine.or(Some(kept.engine));
+            }
+            // What the command line says comes later, and so wins.
+            options.env = kept.env.iter().chain(&options.env).cloned().collect();
+        }
+        let guard = Guard::start()?;
+        let mut terminal = Terminal::default();
+        let mut tell = |what| terminal.on(&Event::Preparing(what));
+        let opened = tokio::select! {
+            opened = Stage::open(target, &options, &guard, &mut tell) => opened,
+            () = stop.wait() => return Ok(Exit::Interrupted),
+        };
+        let mut stage = opened?;
+        let replayed = match self.finding(kept, &stage, &folder, options.env) {
+            Ok(finding) => self.replay(finding, &mut stage, stop).await,
+            Err(failure) => Err(failure),
+        };
+        let closed = stage.close().await;
+        let exit = replayed?;
+        closed.map(|()| exit)
+    }
+
+    /// The kept finding, if it is one that is to be replayed.
+    fn kept(&self) -> Result<Option<Finding>, Failure> {
+        let path = Path::new(&self.what);
+        let looks_like_a_number = self.what.chars().all(|c| c.is_ascii_digit());
+        if looks_like_a_number && !path.exists() {
+            return match seed(&self.what) {
+                Ok(_) => Ok(None),
+                Err(why) => Err(Failure::Arguments(format!("`{}`: {why}", self.what))),
+            };
+        }
+        if !path.exists() {
+            return Err(Failure::Arguments(format!(
+                "`{}` is neither the file of a finding nor a seed: there is no such file, and a \
+                 seed is a whole number from 0 to {}",
+                self.what,
+                u64::MAX
+            )));
+        }
+        Ok(Some(corpus::read(path)?))
+    }
+
+    /// What is replayed, as a finding: for a seed, one that has yet to be seen.
+    fn finding(
+        &self,
+        kept: Option<Finding>,
+        stage: &Stage,
+        folder: &Path,
+        env: Vec<(String, String)>,
+    ) -> Result<Finding, Failure> {
+        let mut finding = match kept {
+            Some(kept) => kept,
+            None => self.unseen(self.scenario(stage)?, stage, folder),
+        };
+        finding.env = env;
+        stage
+            .can_make(&finding.scenario)
+            .map_err(|why| Failure::Arguments(format!("{} no longer fits: {why}", self.what)))?;
+        Ok(finding)
+    }
+
+    fn scenario(&self, stage: &Stage) -> Result<Scenario, Failure> {
+        let generator = Generator::new(stage.target(), stage.pools(), self.calls)?;
+        let seed = seed(&self.what).map_err(Failure::Arguments)?;
+        let tree = generator
+            .tree(seed)
+            .map_err(|why| Failure::Internal(why.to_string()))?;
+        Ok(tree.current())
+    }
+
+    fn unseen(&self, scenario: Scenario, stage: &Stage, folder: &Path) -> Finding {
+        Finding {
+            format: FORMAT,
+            deadheat: env!("CARGO_PKG_VERSION").to_owned(),
+            target: stage.target().name.clone(),
+            target_folder: folder.display().to_string(),
+            engine: stage.engine(),
+            env: Vec::new(),
+            oracle: String::new(),
+            name: String::new(),
+            says: String::new(),
+            seed: self.what.clone(),
+            calls: self.calls,
+            calls_before_shrinking: scenario.race.len(),
+            scenario,
+            schedule: None,
+            violations: Vec::new(),
+            history: crate::model::history::History::default(),
+            rate: Rate::default(),
+            found_after_rounds: 0,
+            found_after_s: 0.0,
+            known: false,
+            file: None,
+        }
+    }
+
+    async fn replay(
+        &self,
+        mut finding: Finding,
+        stage: &mut Stage,
+        stop: &Stop,
+    ) -> Result<Exit, Failure> {
+        finding.engine = stage.engine();
+        let rules = finding.rules();
+        let mut rate = Rate::default();
+        let mut shown = None;
+        let mut unjudged = 0;
+        let mut trials = Trials::new(stage, stop, None);
+        let mut stopped = false;
+        while rate.tries < self.times {
+            let round = match trials.once(&finding.scenario).await {
+                Ok(round) => round,
+                Err(Halt::Failed(failure)) => return Err(*failure),
+                Err(Halt::Stopped) => {
+                    stopped = true;
+                    break;
+                }
+            };
+            rate.tries += 1;
+            unjudged += u32::from(round.unjudged());
+            if round.violates(&rules) {
+                rate.hits += 1;
+                shown = Some(round);
+            }
+        }
+        finding.rate = rate;
+        if let Some(round) = shown {
+            let first = round.violations().into_iter().next();
+            if let Some(first) = first.filter(|_| rules.is_empty()) {
+                (finding.oracle, finding.name) = (first.oracle, first.name);
+                finding.says = first.says;
+            }
+            finding.show(Some(round));
+            print!("\n{}", finding::text(&finding));
+        }
+        println!("\nfailed {} of {} times", rate.hits, rate.tries);
+        if unjudged > 0 {
+            println!("{unjudged} of them could not be judged");
+        }
+        if rate.hits == 0 && unjudged == rate.tries && !stopped {
+            return Err(Failure::NothingJudged {
+                rounds: unjudged.into(),
+                why: "its set-up fails, or the database does not come to rest".to_owned(),
+            });
+        }
+        Ok(match (rate.hits, stopped) {
+            (1.., _) => Exit::Findings,
+            (0, true) => Exit::Interrupted,
+            (0, false) => Exit::Clean,
+        })
+    }
+}

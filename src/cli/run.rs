@@ -1,0 +1,123 @@
+//! `deadheat run`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::arguments::{Place, calls, duration, seed};
+use crate::corpus::Corpus;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::guard::Guard;
+use crate::hunt::{Hunt, Plan, Stop};
+use crate::model::event::{Event, Listener, Summary};
+use crate::report::json::Json;
+use crate::report::terminal::Terminal;
+use crate::stage::Stage;
+use crate::target::Target;
+
+/// Rounds of a run that is given neither a number nor a time.
+const ROUNDS: u64 = 1000;
+
+/// The longest time to shrink one finding, and then to measure it.
+const SHRINK_WITHIN: Duration = Duration::from_secs(20);
+const MEASURE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a shrunk finding is tried to tell its rate.
+const MEASURE: u32 = 100;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    /// The target's folder, or its file
+    target: PathBuf,
+    #[command(flatten)]
+    place: Place,
+    /// The most rounds [default: 1000, unless --for is given]
+    #[arg(long, value_name = "N")]
+    rounds: Option<u64>,
+    /// The longest time, such as 30s or 8h
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    budget: Option<Duration>,
+    /// Where the scenarios come from [default: drawn, and told]
+    #[arg(long, value_parser = seed)]
+    seed: Option<u64>,
+    /// The fewest and the most calls of a race
+    #[arg(long, value_name = "MIN..MAX", value_parser = calls, default_value = "2..8")]
+    calls: (usize, usize),
+    /// Write the whole run to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Go on after the first finding
+    #[arg(long)]
+    keep_going: bool,
+    /// The folder of the findings kept, with a folder a target
+    #[arg(long, value_name = "FOLDER", default_value = "corpus")]
+    corpus: PathBuf,
+}
+
+impl Run {
+    pub(super) async fn run(self, stop: &Stop) -> Result<Exit, Failure> {
+        let target = Target::load(&self.target)?;
+        let mut json = match &self.json {
+            Some(path) => Some(Json::new(path).map_err(|source| Failure::Report {
+                path: path.clone(),
+                source,
+            })?),
+            None => None,
+        };
+        let mut terminal = Terminal::default();
+        let plan = self.plan();
+        let corpus = Corpus::new(&self.corpus, &target.name);
+        let guard = Guard::start()?;
+        let mut tell = |what| terminal.on(&Event::Preparing(what));
+        let options = self.place.options();
+        let opened = tokio::select! {
+            opened = Stage::open(target, &options, &guard, &mut tell) => opened,
+            () = stop.wait() => return Ok(Exit::Interrupted),
+        };
+        let mut stage = opened?;
+        let mut emit = |event: &Event| {
+            terminal.on(event);
+            if let Some(json) = &mut json {
+                json.on(event);
+            }
+        };
+        let hunt = Hunt::new(&mut stage, &plan, &corpus, stop, &mut emit);
+        let (summary, failure) = hunt.run().await;
+        let closed = stage.close().await;
+        if let (Some(path), Some(json)) = (self.json, json) {
+            json.written()
+                .map_err(|source| Failure::Report { path, source })?;
+        }
+        match failure {
+            Some(failure) => Err(failure),
+            None => closed.map(|()| exit(&summary)),
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let rounds = match (self.rounds, self.budget) {
+            (None, None) => Some(ROUNDS),
+            (rounds, _) => rounds,
+        };
+        Plan {
+            seed: self.seed.unwrap_or_else(rand::random),
+            rounds,
+            budget: self.budget,
+            calls: self.calls,
+            keep_going: self.keep_going,
+            shrink_within: SHRINK_WITHIN,
+            measure: MEASURE,
+            measure_within: MEASURE_WITHIN,
+            env: self.place.env.clone(),
+            target_folder: self.target.display().to_string(),
+        }
+    }
+}
+
+fn exit(summary: &Summary) -> Exit {
+    match (summary.findings.is_empty(), summary.interrupted) {
+        (false, _) => Exit::Findings,
+        (true, true) => Exit::Interrupted,
+        (true, false) => Exit::Clean,
+    }
+}

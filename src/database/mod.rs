@@ -1,0 +1,157 @@
+//! The database under the service: make an ephemeral one or take a given one,
+//! prepare it, remember what it holds, and put that back between rounds.
+//!
+//! Knows neither target files nor what is raced. To add an engine: write its
+//! file, and name it in [`open`], [`can_serve`] and [`engine_of`].
+
+mod error;
+mod key;
+mod postgres;
+mod sqlite;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::guard::Guard;
+use crate::model::Row;
+use crate::model::engine::Engine;
+
+pub use error::DatabaseError;
+
+/// How the names of temporary folders begin; the guard removes no others.
+const FOLDER_PREFIX: &str = "deadheat-";
+
+/// Where the database comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// deadheat makes one, and removes it in the end.
+    ThrowAway,
+    /// Somebody else's.
+    Given {
+        /// Its URL.
+        url: String,
+        /// Whether its owner agrees that it is reset again and again.
+        may_reset: bool,
+    },
+}
+
+/// One database, and deadheat's own connection to it.
+#[async_trait]
+pub trait Database: Send {
+    /// Its engine.
+    fn engine(&self) -> Engine;
+
+    /// What the service is given as its URL.
+    fn url(&self) -> &str;
+
+    /// The file, where the database is one.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    /// What it is, in a person's words.
+    fn describe(&self) -> String;
+
+    /// Whether it holds no tables at all.
+    async fn is_empty(&mut self) -> Result<bool, DatabaseError>;
+
+    /// Runs the statements of a file, as the owner of the database would.
+    async fn run_script(&mut self, sql: &str) -> Result<(), DatabaseError>;
+
+    /// Remembers all that the database holds now: each
+    /// [`restore`](Database::restore) brings it back.
+    async fn take_snapshot(&mut self) -> Result<(), DatabaseError>;
+
+    /// Puts back rows and sequences, and touches only the tables that changed
+    /// since; returns their names.
+    async fn restore(&mut self) -> Result<Vec<String>, DatabaseError>;
+
+    /// The rows of a query. With a `key`, every `:key` in the query stands for
+    /// that text.
+    async fn query(&mut self, sql: &str, key: Option<&str>) -> Result<Vec<Row>, DatabaseError>;
+
+    /// Waits until no one else has been at work in the database for `quiet`
+    /// without a break. `Some` says who still was when `limit` had passed.
+    async fn settle(
+        &mut self,
+        quiet: Duration,
+        limit: Duration,
+    ) -> Result<Option<String>, DatabaseError>;
+
+    /// Removes all that deadheat made: the server, the folder, its own schema.
+    async fn close(self: Box<Self>) -> Result<(), DatabaseError>;
+}
+
+/// Why this machine can serve an engine without being given a database, or why
+/// not and what to do.
+pub fn can_serve(engine: Engine) -> Result<String, String> {
+    match engine {
+        Engine::Postgres => postgres::can_serve(),
+        Engine::Sqlite => Ok("SQLite is built in".to_owned()),
+    }
+}
+
+/// The engine that a URL is of.
+pub fn engine_of(url: &str) -> Option<Engine> {
+    match url.split_once(':')?.0 {
+        "postgres" | "postgresql" => Some(Engine::Postgres),
+        "sqlite" => Some(Engine::Sqlite),
+        _ => None,
+    }
+}
+
+/// Makes or connects to a database. Touches nothing in a given one.
+pub async fn open(
+    engine: Engine,
+    source: &Source,
+    guard: &Guard,
+) -> Result<Box<dyn Database>, DatabaseError> {
+    if let Source::Given { url, may_reset } = source
+        && !may_reset
+    {
+        return Err(DatabaseError::NotOurs { url: url.clone() });
+    }
+    Ok(match engine {
+        Engine::Postgres => Box::new(postgres::Postgres::open(source, guard).await?),
+        Engine::Sqlite => Box::new(sqlite::Sqlite::open(source, guard).await?),
+    })
+}
+
+/// A temporary folder that goes when this is dropped, and also if deadheat is
+/// killed before.
+#[derive(Debug)]
+struct Folder {
+    folder: tempfile::TempDir,
+    _tracked: crate::guard::Tracked,
+}
+
+impl Folder {
+    fn new(guard: &Guard) -> Result<Folder, DatabaseError> {
+        let folder = tempfile::Builder::new()
+            .prefix(FOLDER_PREFIX)
+            .tempdir()
+            .map_err(|source| DatabaseError::Folder {
+                path: std::env::temp_dir(),
+                source,
+            })?;
+        let tracked = guard.folder(folder.path());
+        Ok(Folder {
+            folder,
+            _tracked: tracked,
+        })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A name as SQL of both engines wants it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests;

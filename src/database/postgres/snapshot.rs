@@ -1,0 +1,399 @@
+//! What a PostgreSQL database holds when a round begins, and putting it back.
+//!
+//! Copies of all tables lie in a schema of deadheat's own. Whether a table has
+//! changed is told by its rows' `xmin`, the transaction that wrote each: newer
+//! than the last restore, or a number of rows that is another, means changed.
+//! Nothing is added to the user's tables, and no trigger of ours runs in a race.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor, Row as _};
+
+use crate::database::postgres::SCHEMA;
+use crate::database::quoted;
+
+/// Tables whose rows are the user's own: ordinary ones and leaves of partitions,
+/// of every schema but the system's and deadheat's.
+const TABLES: &str = "
+    SELECT c.oid::int8, n.nspname::text, c.relname::text,
+      (SELECT coalesce(array_agg(quote_ident(a.attname) ORDER BY a.attnum), '{}')
+         FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          AND a.attgenerated = '') AS columns,
+      (SELECT coalesce(array_agg(quote_ident(a.attname) ORDER BY a.attnum), '{}')
+         FROM pg_index i JOIN pg_attribute a
+           ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+        WHERE i.indrelid = c.oid AND i.indisprimary) AS key,
+      (SELECT coalesce(array_agg(DISTINCT f.confrelid::int8), '{}')
+         FROM pg_constraint f
+        WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid <> c.oid) AS parents,
+      EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+      AND n.nspname <> 'deadheat_snapshot'
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY c.oid";
+
+const SEQUENCES: &str = "
+    SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences
+    WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'deadheat_snapshot' ORDER BY 1";
+
+/// Changes whenever a table or a sequence comes or goes.
+const FINGERPRINT: &str = "
+    SELECT count(*) || ' ' || coalesce(sum(hashint8(c.oid::int8)::int8), 0)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'S') AND c.relpersistence <> 't'
+      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'deadheat_snapshot')";
+
+/// The running transaction as an `xid`, which has 32 bits.
+const OWN_XID: &str = "SELECT (txid_current() % 4294967296)::text";
+
+/// Why rows cannot be put back.
+#[derive(Debug)]
+pub(super) enum RestoreError {
+    /// These tables are no longer there.
+    Gone(Vec<String>),
+    /// A statement failed.
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for RestoreError {
+    fn from(error: sqlx::Error) -> Self {
+        RestoreError::Sql(error)
+    }
+}
+
+/// A table of the user's.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    oid: i64,
+    /// Schema and name, quoted.
+    name: String,
+    /// Its columns that can be written, quoted.
+    columns: String,
+    /// Its primary key's columns, quoted.
+    key: Vec<String>,
+    /// Tables that its foreign keys refer to.
+    parents: Vec<i64>,
+    triggers: bool,
+    /// How many rows it held.
+    rows: i64,
+    /// The copy; `None` for a table that came later, which was empty.
+    copy: Option<String>,
+}
+
+#[derive(Debug)]
+struct Sequence {
+    name: String,
+    last_value: i64,
+    is_called: bool,
+}
+
+/// What the database held.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// Parents before children, as far as there is such an order.
+    tables: Vec<Table>,
+    sequences: Vec<Sequence>,
+    fingerprint: String,
+    /// The transaction that last put everything right.
+    base: String,
+    /// Whether triggers and foreign keys can be kept quiet for a transaction.
+    quiet: bool,
+    /// One query that names the tables that changed.
+    changed: String,
+    /// One query that reads all sequences.
+    counters: String,
+}
+
+/// Lists the user's tables, parents first.
+pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
+    let rows = sqlx::query(TABLES).fetch_all(connection).await?;
+    let mut tables = Vec::new();
+    for row in rows {
+        let (schema, name): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        let columns: Vec<String> = row.try_get(3)?;
+        tables.push(Table {
+            oid: row.try_get(0)?,
+            name: format!("{}.{}", quoted(&schema), quoted(&name)),
+            columns: columns.join(", "),
+            key: row.try_get(4)?,
+            parents: row.try_get(5)?,
+            triggers: row.try_get(6)?,
+            rows: 0,
+            copy: None,
+        });
+    }
+    Ok(parents_first(tables))
+}
+
+/// Puts each table after those that it refers to; in a cycle, any order.
+fn parents_first(mut left: Vec<Table>) -> Vec<Table> {
+    let mut sorted: Vec<Table> = Vec::new();
+    while !left.is_empty() {
+        let free = left.iter().position(|table| {
+            let waits_for = |parent: &i64| left.iter().any(|other| other.oid == *parent);
+            !table.parents.iter().any(waits_for)
+        });
+        sorted.push(left.remove(free.unwrap_or(0)));
+    }
+    sorted
+}
+
+impl Snapshot {
+    /// Copies all tables.
+    pub(super) async fn take(connection: &mut PgConnection) -> Result<Snapshot, sqlx::Error> {
+        let quiet = can_be_quiet(connection).await;
+        let mut work = connection.begin().await?;
+        let base = sqlx::query_scalar(OWN_XID).fetch_one(&mut *work).await?;
+        for sql in [
+            format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"),
+            format!("CREATE SCHEMA {SCHEMA}"),
+        ] {
+            work.execute(sql.as_str()).await?;
+        }
+        let mut tables = tables(&mut work).await?;
+        for (number, table) in tables.iter_mut().enumerate() {
+            let copy = format!("{SCHEMA}.t{number}");
+            let columns = &table.columns;
+            let sql = format!(
+                "CREATE TABLE {copy} AS SELECT {columns} FROM ONLY {}",
+                table.name
+            );
+            work.execute(sql.as_str()).await?;
+            let sql = format!("SELECT count(*) FROM {copy}");
+            table.rows = sqlx::query_scalar(&sql).fetch_one(&mut *work).await?;
+            work.execute(format!("ANALYZE {copy}").as_str()).await?;
+            table.copy = Some(copy);
+        }
+        let mut snapshot = Snapshot {
+            tables,
+            sequences: Vec::new(),
+            fingerprint: String::new(),
+            base,
+            quiet,
+            changed: String::new(),
+            counters: String::new(),
+        };
+        let names: Vec<String> = sqlx::query_scalar(SEQUENCES).fetch_all(&mut *work).await?;
+        snapshot.prepare(names);
+        snapshot.fingerprint = sqlx::query_scalar(FINGERPRINT)
+            .fetch_one(&mut *work)
+            .await?;
+        snapshot.sequences = snapshot.read_counters(&mut work).await?;
+        work.commit().await?;
+        Ok(snapshot)
+    }
+
+    /// Writes the queries that are the same in every round.
+    fn prepare(&mut self, sequences: Vec<String>) {
+        let changed: Vec<String> = self
+            .tables
+            .iter()
+            .enumerate()
+            .map(|(number, table)| {
+                format!(
+                    "SELECT {number} FROM (SELECT count(*) AS n, \
+                     bool_or(age(xmin) < age($1::text::xid)) AS newer FROM ONLY {}) t \
+                     WHERE n <> {} OR newer",
+                    table.name, table.rows
+                )
+            })
+            .collect();
+        self.changed = changed.join(" UNION ALL ");
+        let counters: Vec<String> = sequences
+            .into_iter()
+            .map(|name| {
+                let literal = name.replace('\'', "''");
+                format!("SELECT '{literal}', last_value, is_called FROM {name}")
+            })
+            .collect();
+        self.counters = counters.join(" UNION ALL ");
+    }
+
+    async fn read_counters(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<Sequence>, sqlx::Error> {
+        if self.counters.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(&self.counters).fetch_all(connection).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Sequence {
+                    name: row.try_get(0)?,
+                    last_value: row.try_get(1)?,
+                    is_called: row.try_get(2)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Puts back what the database held; returns the tables that had changed.
+    pub(super) async fn restore(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<String>, RestoreError> {
+        let mut work = connection.begin().await?;
+        // Taken before anything is looked at: whatever starts to write from here
+        // on is newer, and is found changed the next time.
+        let base: String = sqlx::query_scalar(OWN_XID).fetch_one(&mut *work).await?;
+        self.follow_changes(&mut work).await?;
+        let mut restored = Vec::new();
+        if !self.changed.is_empty() {
+            let changed: Vec<i32> = sqlx::query_scalar(&self.changed)
+                .bind(&self.base)
+                .fetch_all(&mut *work)
+                .await?;
+            let changed = self.with_dependents(&changed);
+            self.refill(&mut work, &changed).await?;
+            restored = changed.iter().map(|table| table.name.clone()).collect();
+        }
+        for (now, then) in self
+            .read_counters(&mut work)
+            .await?
+            .iter()
+            .zip(&self.sequences)
+        {
+            if (now.last_value, now.is_called) != (then.last_value, then.is_called) {
+                sqlx::query("SELECT setval($1::text::regclass, $2, $3)")
+                    .bind(&then.name)
+                    .bind(then.last_value)
+                    .bind(then.is_called)
+                    .execute(&mut *work)
+                    .await?;
+            }
+        }
+        work.commit().await?;
+        self.base = base;
+        Ok(restored)
+    }
+
+    /// The tables of these numbers. Where foreign keys stay awake, also all that
+    /// refer to them: a deleted parent takes its children along.
+    fn with_dependents(&self, numbers: &[i32]) -> Vec<&Table> {
+        let mut chosen: Vec<&Table> = Vec::new();
+        for (number, table) in self.tables.iter().enumerate() {
+            let changed = numbers.iter().any(|n| usize::try_from(*n) == Ok(number));
+            let of_chosen = chosen
+                .iter()
+                .any(|other| table.parents.contains(&other.oid));
+            if changed || (of_chosen && !self.quiet) {
+                chosen.push(table);
+            }
+        }
+        chosen
+    }
+
+    async fn refill(&self, work: &mut PgConnection, changed: &[&Table]) -> Result<(), sqlx::Error> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let quieten = match self.quiet {
+            true => "SET LOCAL session_replication_role = replica",
+            false => "SET CONSTRAINTS ALL DEFERRED",
+        };
+        work.execute(quieten).await?;
+        let loud = |table: &&&Table| !self.quiet && table.triggers;
+        for table in changed.iter().filter(loud) {
+            let sql = format!("ALTER TABLE {} DISABLE TRIGGER USER", table.name);
+            work.execute(sql.as_str()).await?;
+        }
+        // Children are emptied first, and parents filled first.
+        for table in changed.iter().rev() {
+            if self.by_key(table) {
+                let sql = format!(
+                    "DELETE FROM ONLY {} WHERE age(xmin) < age($1::text::xid)",
+                    table.name
+                );
+                let delete = sqlx::query(&sql).bind(&self.base);
+                delete.execute(&mut *work).await?;
+            } else {
+                let sql = format!("DELETE FROM ONLY {}", table.name);
+                sqlx::query(&sql).execute(&mut *work).await?;
+            }
+        }
+        for table in changed {
+            if let Some(sql) = table.insert(self.by_key(table)) {
+                sqlx::query(&sql).execute(&mut *work).await?;
+            }
+        }
+        for table in changed.iter().filter(loud) {
+            let sql = format!("ALTER TABLE {} ENABLE TRIGGER USER", table.name);
+            work.execute(sql.as_str()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether single rows of a table can be taken out and put back: with a key to
+    /// know them by, and while no foreign key holds on to them.
+    fn by_key(&self, table: &Table) -> bool {
+        self.quiet && !table.key.is_empty() && table.copy.is_some()
+    }
+
+    /// Takes in tables that came since, as empty ones.
+    async fn follow_changes(&mut self, work: &mut PgConnection) -> Result<(), RestoreError> {
+        let now: String = sqlx::query_scalar(FINGERPRINT)
+            .fetch_one(&mut *work)
+            .await?;
+        if now == self.fingerprint {
+            return Ok(());
+        }
+        let mut listed = tables(&mut *work).await?;
+        let gone: Vec<String> = self
+            .tables
+            .iter()
+            .filter(|known| listed.iter().all(|table| table.oid != known.oid))
+            .map(|table| table.name.clone())
+            .collect();
+        if !gone.is_empty() {
+            return Err(RestoreError::Gone(gone));
+        }
+        for table in &mut listed {
+            if let Some(known) = self.tables.iter().find(|known| known.oid == table.oid) {
+                (table.rows, table.copy) = (known.rows, known.copy.clone());
+            }
+        }
+        self.tables = listed;
+        // Sequences that came since belong to tables that are emptied now; a
+        // number that goes on there is what happens to any new table.
+        let names = self.sequences.iter().map(|known| known.name.clone());
+        let names = names.collect();
+        self.prepare(names);
+        self.fingerprint = now;
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Fills it from its copy; by key, only with the rows that are missing.
+    fn insert(&self, by_key: bool) -> Option<String> {
+        let (copy, name, columns) = (self.copy.as_ref()?, &self.name, &self.columns);
+        let mut sql = format!(
+            "INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {copy} c"
+        );
+        if by_key {
+            let same: Vec<String> = self
+                .key
+                .iter()
+                .map(|column| format!("t.{column} = c.{column}"))
+                .collect();
+            let same = same.join(" AND ");
+            sql += &format!(" WHERE NOT EXISTS (SELECT FROM ONLY {name} t WHERE {same})");
+        }
+        Some(sql)
+    }
+}
+
+/// Whether this role may keep triggers and foreign keys quiet.
+async fn can_be_quiet(connection: &mut PgConnection) -> bool {
+    let set = connection
+        .execute("SET session_replication_role = replica")
+        .await;
+    if set.is_ok() {
+        let reset = connection.execute("RESET session_replication_role").await;
+        return reset.is_ok();
+    }
+    false
+}

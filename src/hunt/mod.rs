@@ -1,0 +1,430 @@
+//! The loop over rounds: the corpus first, then scenario after scenario until the
+//! budget is used, each new violation shrunk, measured, kept and told.
+//!
+//! A hunt emits one stream of [`Event`]s and knows none of its listeners. It
+//! ends early on a [`Stop`], with everything found so far.
+
+mod stop;
+mod tally;
+mod trial;
+
+use std::time::{Duration, Instant};
+
+use crate::corpus::{self, Corpus};
+use crate::failure::Failure;
+use crate::generate::{Generator, Tree, round_seed};
+use crate::model::event::{Event, Summary};
+use crate::model::finding::{FORMAT, Finding, Rate};
+use crate::model::scenario::Scenario;
+use crate::model::verdict::{Verdict, Violation};
+use crate::round::Round;
+use crate::shrink;
+use crate::stage::Stage;
+
+pub use stop::Stop;
+use tally::Tally;
+pub use trial::{Halt, Trials};
+
+/// After this many rounds in a row that could not be judged, a run ends: the
+/// environment is broken, and silence would pass for a clean bill.
+const MOST_UNJUDGED: u64 = 25;
+
+/// How often a violation is tried again before it is shrunk, at most.
+const ESTIMATE_TRIES: u32 = 30;
+/// How many failures are enough to know how often to try a candidate.
+const ESTIMATE_HITS: u32 = 5;
+
+/// A candidate that fails as often as the original is taken for one that does
+/// not fail in one case of twenty: `(1 - p)^(3 / p) < 0.05`.
+const TRIES_FOR_ONE_HIT: f64 = 3.0;
+const FEWEST_TRIES: u32 = 4;
+const MOST_TRIES: u32 = 60;
+
+/// What a hunt is to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where all scenarios come from.
+    pub seed: u64,
+    /// The most rounds of the search.
+    pub rounds: Option<u64>,
+    /// The longest time of the search.
+    pub budget: Option<Duration>,
+    /// Fewest and most calls of a race.
+    pub calls: (usize, usize),
+    /// Whether to go on after the first finding.
+    pub keep_going: bool,
+    /// The longest time to shrink one finding.
+    pub shrink_within: Duration,
+    /// How often a shrunk finding is tried to measure its rate.
+    pub measure: u32,
+    /// The longest time to measure one finding.
+    pub measure_within: Duration,
+    /// The service's variables that the command line overrode, for findings.
+    pub env: Vec<(String, String)>,
+    /// The target's folder as it was given, for findings.
+    pub target_folder: String,
+}
+
+/// A hunt under way.
+pub struct Hunt<'a> {
+    stage: &'a mut Stage,
+    plan: &'a Plan,
+    corpus: &'a Corpus,
+    stop: &'a Stop,
+    emit: &'a mut (dyn FnMut(&Event) + Send),
+    begun: Instant,
+    tally: Tally,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Hunt<'a> {
+    /// A hunt that has not begun.
+    pub fn new(
+        stage: &'a mut Stage,
+        plan: &'a Plan,
+        corpus: &'a Corpus,
+        stop: &'a Stop,
+        emit: &'a mut (dyn FnMut(&Event) + Send),
+    ) -> Self {
+        Hunt {
+            stage,
+            plan,
+            corpus,
+            stop,
+            emit,
+            begun: Instant::now(),
+            tally: Tally::default(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Runs to its end. The summary holds what was found even where the
+    /// environment failed in the middle; the failure stands beside it.
+    pub async fn run(mut self) -> (Summary, Option<Failure>) {
+        let ended = match self.all().await {
+            Ok(()) => None,
+            Err(Halt::Stopped) => {
+                self.tally.interrupted = true;
+                None
+            }
+            Err(Halt::Failed(failure)) => Some(*failure),
+        };
+        let summary = Summary {
+            deadheat: env!("CARGO_PKG_VERSION").to_owned(),
+            target: self.stage.target().name.clone(),
+            engine: self.stage.engine(),
+            seed: self.plan.seed.to_string(),
+            rounds: self.tally.rounds,
+            extra_rounds: self.tally.extra_rounds,
+            inconclusive: self.tally.inconclusive.values().sum(),
+            inconclusive_why: self.tally.inconclusive.clone(),
+            elapsed_s: self.begun.elapsed().as_secs_f64(),
+            interrupted: self.tally.interrupted,
+            failure: ended.as_ref().map(ToString::to_string),
+            findings: self.findings,
+            explained_rounds: self.tally.explained,
+            latency: self.tally.latency(),
+        };
+        (self.emit)(&Event::RunEnded(Box::new(summary.clone())));
+        (summary, ended)
+    }
+
+    async fn all(&mut self) -> Result<(), Halt> {
+        let target = self.stage.target();
+        (self.emit)(&Event::RunStarted {
+            target: target.name.clone(),
+            engine: self.stage.engine(),
+            seed: self.plan.seed,
+            rounds: self.plan.rounds,
+            budget: self.plan.budget,
+        });
+        let generator = Generator::new(target, self.stage.pools(), self.plan.calls)
+            .map_err(|error| Halt::failed(error.into()))?;
+        self.try_corpus().await?;
+        self.search(&generator).await
+    }
+
+    /// Tries the findings kept: a bug that is back shows at once.
+    async fn try_corpus(&mut self) -> Result<(), Halt> {
+        for file in self.corpus.files().map_err(|e| Halt::failed(e.into()))? {
+            let kept = match corpus::read(&file) {
+                Ok(kept) => kept,
+                Err(error) => {
+                    // One broken file must not hide what the others show.
+                    (self.emit)(&Event::Warning(error.to_string()));
+                    continue;
+                }
+            };
+            if let Err(why) = self.stage.can_make(&kept.scenario) {
+                let file = file.display();
+                (self.emit)(&Event::Warning(format!(
+                    "{file} no longer fits the target and was passed over: {why}"
+                )));
+                continue;
+            }
+            let tries = tries_for(kept.rate);
+            let mut trials = Trials::new(self.stage, self.stop, None);
+            let failed = trials
+                .until_failed(&kept.scenario, &kept.rules(), tries)
+                .await;
+            let made = trials.made;
+            self.tally.extra_rounds += made;
+            let failed = failed?;
+            let hits = u32::from(failed.is_some());
+            let rate = Rate {
+                hits,
+                tries: u32::try_from(made).unwrap_or(u32::MAX),
+            };
+            (self.emit)(&Event::CorpusTried {
+                file: file.display().to_string(),
+                rate,
+            });
+            if let Some(round) = failed {
+                let again = Finding {
+                    file: Some(file.display().to_string()),
+                    known: true,
+                    rate,
+                    engine: self.stage.engine(),
+                    env: self.plan.env.clone(),
+                    target_folder: self.plan.target_folder.clone(),
+                    violations: round.violations(),
+                    history: round.history,
+                    ..kept
+                };
+                self.tell(again);
+            }
+        }
+        Ok(())
+    }
+
+    async fn search(&mut self, generator: &Generator) -> Result<(), Halt> {
+        let searching = Instant::now();
+        let mut unjudged = 0;
+        let enough = |hunt: &Self| !hunt.plan.keep_going && !hunt.findings.is_empty();
+        for number in 0..self.plan.rounds.unwrap_or(u64::MAX) {
+            let over = |budget| searching.elapsed() >= budget;
+            if enough(self) || self.plan.budget.is_some_and(over) {
+                break;
+            }
+            let seed = round_seed(self.plan.seed, number);
+            let tree = generator
+                .tree(seed)
+                .map_err(|why| Halt::failed(Failure::Internal(why.to_string())))?;
+            let scenario = tree.current();
+            let round = Trials::new(self.stage, self.stop, None)
+                .once(&scenario)
+                .await?;
+            self.tally.round(&round);
+            match &round.verdict {
+                Verdict::Holds => unjudged = 0,
+                Verdict::Inconclusive(why) => {
+                    unjudged += 1;
+                    if unjudged == MOST_UNJUDGED {
+                        return Err(Halt::failed(Failure::NothingJudged {
+                            rounds: unjudged,
+                            why: why.clone(),
+                        }));
+                    }
+                }
+                Verdict::Violated(violations) => {
+                    unjudged = 0;
+                    let new = violations.iter().find(|violation| {
+                        let mut known = self.findings.iter();
+                        !known.any(|finding| finding.explains(violation, &scenario))
+                    });
+                    match new.cloned() {
+                        None => self.tally.explained += 1,
+                        Some(rule) => self.found(seed, tree, &scenario, &rule, round).await?,
+                    }
+                }
+            }
+            (self.emit)(&Event::RoundDone {
+                rounds: self.tally.rounds,
+                elapsed: searching.elapsed(),
+                findings: self.findings.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// From a violation to a finding: estimate, shrink, measure, keep, tell.
+    /// Stopped in the middle, it keeps what it has by then.
+    async fn found(
+        &mut self,
+        seed: u64,
+        tree: Tree,
+        scenario: &Scenario,
+        rule: &Violation,
+        round: Round,
+    ) -> Result<(), Halt> {
+        (self.emit)(&Event::Violated {
+            seed,
+            violations: round.violations(),
+            calls: scenario.race.len(),
+        });
+        let mut finding = Finding {
+            format: FORMAT,
+            deadheat: env!("CARGO_PKG_VERSION").to_owned(),
+            target: self.stage.target().name.clone(),
+            target_folder: self.plan.target_folder.clone(),
+            engine: self.stage.engine(),
+            env: self.plan.env.clone(),
+            oracle: rule.oracle.clone(),
+            name: rule.name.clone(),
+            says: rule.says.clone(),
+            seed: seed.to_string(),
+            calls: self.plan.calls,
+            scenario: scenario.clone(),
+            schedule: None,
+            violations: round.violations(),
+            history: round.history,
+            rate: Rate::default(),
+            found_after_rounds: self.tally.rounds,
+            found_after_s: self.begun.elapsed().as_secs_f64(),
+            calls_before_shrinking: scenario.race.len(),
+            known: false,
+            file: None,
+        };
+        let halted = self.reduce(&mut finding, tree, rule).await.err();
+        let kept = self.corpus.keep(&finding);
+        match &kept {
+            Ok(path) => finding.file = Some(path.display().to_string()),
+            Err(error) => (self.emit)(&Event::Warning(error.to_string())),
+        }
+        self.tell(finding);
+        match halted {
+            Some(halt) => Err(halt),
+            None => kept.map(drop).map_err(|error| Halt::failed(error.into())),
+        }
+    }
+
+    /// Shrinks and measures a finding in place.
+    async fn reduce(
+        &mut self,
+        finding: &mut Finding,
+        tree: Tree,
+        rule: &Violation,
+    ) -> Result<(), Halt> {
+        let rules = std::slice::from_ref(rule);
+        let deadline = Instant::now() + self.plan.shrink_within;
+        let mut trials = Trials::new(self.stage, self.stop, Some(deadline));
+        let estimate = trials
+            .measure(&finding.scenario, rules, ESTIMATE_TRIES, ESTIMATE_HITS)
+            .await;
+        let rate = match &estimate {
+            Ok((rate, _)) => *rate,
+            Err(_) => Rate::default(),
+        };
+        finding.rate = rate;
+        let mut candidates = 0;
+        let mut shrunk = estimate.map(drop);
+        // What never fails again cannot be shrunk: every candidate would pass.
+        if shrunk.is_ok() && rate.hits > 0 {
+            shrunk = Self::shrink(
+                &mut trials,
+                finding,
+                tree,
+                rules,
+                tries_for(rate),
+                &mut candidates,
+                self.emit,
+            )
+            .await;
+        }
+        self.tally.extra_rounds += trials.made;
+        shrunk?;
+        let deadline = Instant::now() + self.plan.measure_within;
+        let mut trials = Trials::new(self.stage, self.stop, Some(deadline));
+        let measured = trials
+            .measure(&finding.scenario, rules, self.plan.measure, u32::MAX)
+            .await;
+        self.tally.extra_rounds += trials.made;
+        let (rate, last) = measured?;
+        finding.rate = rate;
+        finding.show(last);
+        Ok(())
+    }
+
+    async fn shrink(
+        trials: &mut Trials<'_>,
+        finding: &mut Finding,
+        tree: Tree,
+        rules: &[Violation],
+        tries: u32,
+        candidates: &mut u32,
+        emit: &mut (dyn FnMut(&Event) + Send),
+    ) -> Result<(), Halt> {
+        for mut pass in shrink::passes(Some(tree)) {
+            let mut failed = true;
+            while let Some(candidate) = pass.next(&finding.scenario, failed) {
+                if trials.late() {
+                    return Ok(());
+                }
+                *candidates += 1;
+                let round = trials.until_failed(&candidate, rules, tries).await?;
+                failed = round.is_some();
+                if failed {
+                    finding.scenario = candidate;
+                    finding.show(round);
+                }
+                emit(&Event::Shrinking {
+                    candidates: *candidates,
+                    calls: finding.scenario.race.len(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, finding: Finding) {
+        (self.emit)(&Event::Found(Box::new(finding.clone())));
+        self.findings.push(finding);
+    }
+}
+
+impl Finding {
+    /// Takes what a failing round shows.
+    pub(crate) fn show(&mut self, round: Option<Round>) {
+        if let Some(round) = round {
+            self.violations = round.violations();
+            self.history = round.history;
+        }
+    }
+
+    /// The rules that it breaks: its own first one.
+    pub(crate) fn rules(&self) -> Vec<Violation> {
+        let own =
+            |violation: &&Violation| violation.oracle == self.oracle && violation.name == self.name;
+        self.violations
+            .iter()
+            .find(own)
+            .into_iter()
+            .cloned()
+            .collect()
+    }
+}
+
+/// How often a scenario is tried until it counts as one that does not fail.
+fn tries_for(rate: Rate) -> u32 {
+    if rate.hits == 0 {
+        return MOST_TRIES;
+    }
+    let p = f64::from(rate.hits) / f64::from(rate.tries.max(1));
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 3 to some thousands.
+    let tries = (TRIES_FOR_ONE_HIT / p).ceil() as u32;
+    tries.clamp(FEWEST_TRIES, MOST_TRIES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_failures_are_tried_more_often_within_bounds() {
+        let tries = |hits, tries| tries_for(Rate { hits, tries });
+        assert_eq!(tries(30, 30), FEWEST_TRIES);
+        assert_eq!(tries(5, 10), 6);
+        assert_eq!(tries(1, 30), MOST_TRIES);
+        assert_eq!(tries(0, 30), MOST_TRIES);
+    }
+}

@@ -1,0 +1,124 @@
+//! Trying a scenario, once or again and again: a free race is a matter of luck,
+//! so whether it fails is a rate and not a fact.
+
+use std::time::Instant;
+
+use crate::failure::Failure;
+use crate::hunt::Stop;
+use crate::model::finding::Rate;
+use crate::model::scenario::Scenario;
+use crate::model::verdict::{Verdict, Violation};
+use crate::round::Round;
+use crate::stage::Stage;
+
+/// Why a trial came to no end.
+#[derive(Debug)]
+pub enum Halt {
+    /// It was asked to stop.
+    Stopped,
+    /// The environment, or the target file, is at fault.
+    Failed(Box<Failure>),
+}
+
+impl Halt {
+    /// A failure as the reason.
+    pub fn failed(failure: Failure) -> Halt {
+        Halt::Failed(Box::new(failure))
+    }
+}
+
+/// Tries scenarios, until a deadline or until it is stopped.
+pub struct Trials<'a> {
+    stage: &'a mut Stage,
+    stop: &'a Stop,
+    deadline: Option<Instant>,
+    /// Rounds made.
+    pub made: u64,
+}
+
+impl<'a> Trials<'a> {
+    /// Trials on a stage.
+    pub fn new(stage: &'a mut Stage, stop: &'a Stop, deadline: Option<Instant>) -> Self {
+        Trials {
+            stage,
+            stop,
+            deadline,
+            made: 0,
+        }
+    }
+
+    /// Whether the deadline has passed.
+    pub fn late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// One round. Stopped, it breaks off in the middle: the stage is of no more
+    /// use then but to be closed.
+    pub async fn once(&mut self, scenario: &Scenario) -> Result<Round, Halt> {
+        if self.stop.asked() {
+            return Err(Halt::Stopped);
+        }
+        self.made += 1;
+        tokio::select! {
+            round = self.stage.round(scenario) => round.map_err(Halt::failed),
+            () = self.stop.wait() => Err(Halt::Stopped),
+        }
+    }
+
+    /// Tries until one of the rules is violated, at most so often; the round
+    /// that did, if one did.
+    pub async fn until_failed(
+        &mut self,
+        scenario: &Scenario,
+        rules: &[Violation],
+        most: u32,
+    ) -> Result<Option<Round>, Halt> {
+        let (_, round) = self.measure(scenario, rules, most, 1).await?;
+        Ok(round)
+    }
+
+    /// How often one of the rules is violated in so many tries, ended early by
+    /// so many hits or by the deadline (never before one try); and the last
+    /// round that did.
+    pub async fn measure(
+        &mut self,
+        scenario: &Scenario,
+        rules: &[Violation],
+        tries: u32,
+        enough: u32,
+    ) -> Result<(Rate, Option<Round>), Halt> {
+        let mut rate = Rate::default();
+        let mut last = None;
+        while rate.tries < tries && rate.hits < enough && (rate.tries == 0 || !self.late()) {
+            let round = self.once(scenario).await?;
+            rate.tries += 1;
+            if round.violates(rules) {
+                rate.hits += 1;
+                last = Some(round);
+            }
+        }
+        Ok((rate, last))
+    }
+}
+
+impl Round {
+    /// What it violates.
+    pub fn violations(&self) -> Vec<Violation> {
+        match &self.verdict {
+            Verdict::Violated(violations) => violations.clone(),
+            Verdict::Holds | Verdict::Inconclusive(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it could not be judged.
+    pub(crate) fn unjudged(&self) -> bool {
+        matches!(self.verdict, Verdict::Inconclusive(_))
+    }
+
+    /// Whether it violates one of these rules; without any, anything at all.
+    pub(crate) fn violates(&self, rules: &[Violation]) -> bool {
+        matches!(&self.verdict, Verdict::Violated(violations)
+            if rules.is_empty() || violations.iter().any(|new| rules.iter().any(|rule| rule.same_rule(new))))
+    }
+}

@@ -1,0 +1,13 @@
+//! Plain data that every part may know: what is raced, what happened, what was
+//! judged, and what is told about it. Knows no other part.
+
+pub mod engine;
+pub mod event;
+pub mod finding;
+pub mod history;
+pub mod observed;
+pub mod scenario;
+pub mod verdict;
+
+/// One row of a query: columns in the order in which the query names them.
+pub type Row = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,253 @@
+//! Which calls are made: a scenario as data.
+//!
+//! A scenario is whole in itself. Every value that the generator drew stands in
+//! it, so a kept scenario outlives changes of the generator.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Row;
+
+/// Set-up calls, made one by one, and then a race.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// Made in this order before the race, each after the answer of the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setup: Vec<SetupCall>,
+    /// Released together. A call refers to another by its index here, and only
+    /// to one that stands before it.
+    pub race: Vec<Call>,
+}
+
+/// A call that prepares an actor (signs it in, fills its basket) for the race.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetupCall {
+    /// The operation's name in the target file.
+    pub operation: String,
+    /// Who calls; `None` where the target file names no actors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The drawn values, by the names that templates use.
+    #[serde(default, skip_serializing_if = "Row::is_empty")]
+    pub values: Row,
+    /// The operation of the race that this call prepares; `None` for a sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepares: Option<String>,
+}
+
+/// One call of the race.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The operation's name in the target file.
+    pub operation: String,
+    /// Who calls; `None` where the target file names no actors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The drawn values, by the names that templates use.
+    #[serde(default, skip_serializing_if = "Row::is_empty")]
+    pub values: Row,
+    /// The idempotency key, where the operation has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What the call is to the others.
+    #[serde(default, skip_serializing_if = "Role::is_original")]
+    pub role: Role,
+    /// The client that leaves before it has its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hang_up: Option<HangUp>,
+}
+
+/// What a call is to the others of its race.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A call of its own, which conflicts with the others.
+    #[default]
+    Original,
+    /// The same request once more, at the same time.
+    Duplicate {
+        /// Index of the call that it copies.
+        of: usize,
+    },
+    /// The same request once more, by a client that wants to be sure.
+    Retry {
+        /// Index of the call that it repeats.
+        of: usize,
+        /// What makes the client repeat it.
+        when: RetryWhen,
+    },
+    /// A call on rows of its own, which should not matter to the others.
+    Bystander,
+}
+
+impl Role {
+    fn is_original(&self) -> bool {
+        *self == Role::Original
+    }
+
+    /// The call that this one repeats.
+    pub fn of(&self) -> Option<usize> {
+        match self {
+            Role::Duplicate { of } | Role::Retry { of, .. } => Some(*of),
+            Role::Original | Role::Bystander => None,
+        }
+    }
+}
+
+/// When a client sends its request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetryWhen {
+    /// While the first is in flight, this many microseconds after its release.
+    InFlight {
+        /// Microseconds between the two releases.
+        after_us: u64,
+    },
+    /// When the first has been answered.
+    AfterAnswer,
+    /// When the client has hung up on the first: a time-out on its side, or a
+    /// connection lost half-way through the request.
+    AfterHangUp,
+}
+
+/// How a client leaves before it has its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HangUp {
+    /// Half of the request is sent, and the connection closed.
+    HalfWay,
+    /// The whole request is sent; the client waits this long for its answer.
+    BeforeAnswer {
+        /// Microseconds from the release of the request to the hang-up.
+        after_us: u64,
+    },
+}
+
+impl Scenario {
+    /// The operations of the race, each once, in order of their names.
+    pub fn operations(&self) -> BTreeSet<&str> {
+        self.race
+            .iter()
+            .map(|call| call.operation.as_str())
+            .collect()
+    }
+
+    /// The scenario without one call of the race, without what repeats that
+    /// call, and without the set-up that nobody needs any more.
+    ///
+    /// `None` if fewer than two calls would be left, which is no race.
+    #[must_use]
+    pub fn without(&self, dropped: usize) -> Option<Scenario> {
+        let mut gone = vec![false; self.race.len()];
+        *gone.get_mut(dropped)? = true;
+        for (index, call) in self.race.iter().enumerate() {
+            if call.role.of().is_some_and(|of| gone[of]) {
+                gone[index] = true;
+            }
+        }
+        let kept: Vec<usize> = (0..gone.len()).filter(|&index| !gone[index]).collect();
+        if kept.len() < 2 {
+            return None;
+        }
+        let moved = |of: usize| kept.iter().position(|&old| old == of).unwrap_or(of);
+        let race: Vec<Call> = kept
+            .iter()
+            .map(|&index| {
+                let mut call = self.race[index].clone();
+                match &mut call.role {
+                    Role::Duplicate { of } | Role::Retry { of, .. } => *of = moved(*of),
+                    Role::Original | Role::Bystander => {}
+                }
+                call
+            })
+            .collect();
+        let scenario = Scenario {
+            setup: self.setup.clone(),
+            race,
+        };
+        Some(scenario.with_needed_setup())
+    }
+
+    /// Drops the set-up calls that no call of the race needs.
+    #[must_use]
+    pub fn with_needed_setup(mut self) -> Scenario {
+        let race = &self.race;
+        self.setup.retain(|setup| {
+            race.iter().any(|call| {
+                call.actor == setup.actor
+                    && setup
+                        .prepares
+                        .as_ref()
+                        .is_none_or(|prepared| *prepared == call.operation)
+            })
+        });
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(operation: &str, role: Role) -> Call {
+        Call {
+            operation: operation.to_owned(),
+            actor: None,
+            values: Row::new(),
+            key: None,
+            role,
+            hang_up: None,
+        }
+    }
+
+    #[test]
+    fn a_dropped_call_takes_its_repeats_along_and_the_rest_keep_their_references() {
+        let scenario = Scenario {
+            setup: Vec::new(),
+            race: vec![
+                call("a", Role::Original),
+                call("a", Role::Duplicate { of: 0 }),
+                call("b", Role::Original),
+                call(
+                    "b",
+                    Role::Retry {
+                        of: 2,
+                        when: RetryWhen::AfterAnswer,
+                    },
+                ),
+                call(
+                    "a",
+                    Role::Retry {
+                        of: 1,
+                        when: RetryWhen::AfterAnswer,
+                    },
+                ),
+            ],
+        };
+        let smaller = scenario.without(0).expect("two calls are left");
+        assert_eq!(smaller.race.len(), 2);
+        assert_eq!(smaller.race[1].role.of(), Some(0));
+        assert_eq!(smaller.without(0), None, "a call alone is no race");
+    }
+
+    #[test]
+    fn set_up_goes_with_the_last_call_that_needs_it() {
+        let setup = |operation: &str, prepares: Option<&str>| SetupCall {
+            operation: operation.to_owned(),
+            actor: None,
+            values: Row::new(),
+            prepares: prepares.map(str::to_owned),
+        };
+        let scenario = Scenario {
+            setup: vec![setup("sign-in", None), setup("fill", Some("a"))],
+            race: vec![
+                call("a", Role::Original),
+                call("b", Role::Original),
+                call("b", Role::Original),
+            ],
+        };
+        let smaller = scenario.without(0).expect("two calls are left");
+        assert_eq!(smaller.setup, vec![setup("sign-in", None)]);
+    }
+}

@@ -1,0 +1,255 @@
+//! A finding as text for a person: the business sentence, the rows, the requests,
+//! the answers, the rate, and how to see it again.
+
+use std::fmt::Write as _;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use console::style;
+use serde_json::Value;
+
+use crate::model::Row;
+use crate::model::finding::Finding;
+use crate::model::history::{Ending, Made};
+use crate::model::scenario::{Call, HangUp, RetryWhen, Role, SetupCall};
+use crate::report::curl;
+
+/// The most rows of one violation that are shown; the file holds all.
+const MOST_ROWS: usize = 8;
+
+/// The most characters of an answer's body that are shown.
+const MOST_BODY: usize = 160;
+
+/// The whole text, in several lines, the last one ended.
+pub fn text(finding: &Finding) -> String {
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    let _ = write(&mut text, finding);
+    text
+}
+
+fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
+    let head = if finding.known {
+        "STILL THERE"
+    } else {
+        "FOUND"
+    };
+    writeln!(
+        out,
+        "{}  {}",
+        style(head).red().bold(),
+        style(&finding.says).bold()
+    )?;
+    writeln!(
+        out,
+        "  {} `{}` on {}; {}",
+        finding.oracle,
+        finding.name,
+        finding.engine,
+        rate(finding)
+    )?;
+    for violation in &finding.violations {
+        if violation.oracle != finding.oracle || violation.name != finding.name {
+            writeln!(
+                out,
+                "  also {} `{}`: {}",
+                violation.oracle, violation.name, violation.says
+            )?;
+        }
+        if !violation.rows.is_empty() {
+            writeln!(out)?;
+            for line in table(&violation.rows).lines() {
+                writeln!(out, "    {}", line.trim_end())?;
+            }
+            if violation.rows.len() > MOST_ROWS {
+                writeln!(out, "    and {} more", violation.rows.len() - MOST_ROWS)?;
+            }
+        }
+    }
+    if !finding.scenario.setup.is_empty() {
+        let names: Vec<String> = finding.scenario.setup.iter().map(setup).collect();
+        writeln!(out, "\n  before the race: {}", names.join(", "))?;
+    }
+    let calls = finding.scenario.race.len();
+    write!(out, "\n  the race, {calls} calls released together")?;
+    if finding.calls_before_shrinking > calls {
+        write!(out, " (shrunk from {})", finding.calls_before_shrinking)?;
+    }
+    writeln!(out, ":")?;
+    for (index, call) in finding.scenario.race.iter().enumerate() {
+        let made = finding.history.calls.get(index);
+        write!(out, "  {}  {}", index + 1, style(&call.operation).cyan())?;
+        write!(out, "{}", who_and_how(call))?;
+        if let Some(made) = made {
+            writeln!(out, "  -> {}", ending(made))?;
+            writeln!(out, "     {}", curl::line(&made.request))?;
+        } else {
+            writeln!(out)?;
+        }
+    }
+    if let Some(file) = &finding.file {
+        writeln!(out, "\n  kept as    {file}")?;
+        let file = shlex::try_quote(file).unwrap_or(file.into());
+        writeln!(out, "  replay it  deadheat replay {file} --times 100")?;
+    }
+    Ok(())
+}
+
+fn rate(finding: &Finding) -> String {
+    if finding.known {
+        return format!("failed again at try {}", finding.rate.tries);
+    }
+    let rate = finding.rate;
+    match (rate.hits, rate.tries) {
+        (_, 0) => "not tried again".to_owned(),
+        (0, tries) => format!("seen once, and never again in {tries} tries"),
+        _ => format!("reproduced {rate}"),
+    }
+}
+
+fn setup(call: &SetupCall) -> String {
+    match &call.actor {
+        Some(actor) => format!("{} by {actor}", call.operation),
+        None => call.operation.clone(),
+    }
+}
+
+fn who_and_how(call: &Call) -> String {
+    let mut words = String::new();
+    if let Some(actor) = &call.actor {
+        let _ = write!(words, " by {actor}");
+    }
+    match &call.role {
+        Role::Original => {}
+        Role::Bystander => words.push_str(", a bystander"),
+        Role::Duplicate { of } => {
+            let _ = write!(words, ", a duplicate of {}", of + 1);
+        }
+        Role::Retry { of, when } => {
+            let of = of + 1;
+            let _ = match when {
+                RetryWhen::InFlight { after_us } => {
+                    write!(words, ", a retry of {of} after {}", millis(*after_us))
+                }
+                RetryWhen::AfterAnswer => write!(words, ", a retry of {of} after its answer"),
+                RetryWhen::AfterHangUp => write!(words, ", a retry of {of} after its client left"),
+            };
+        }
+    }
+    match call.hang_up {
+        None => {}
+        Some(HangUp::HalfWay) => words.push_str(", whose client leaves half-way"),
+        Some(HangUp::BeforeAnswer { after_us }) => {
+            let _ = write!(words, ", whose client leaves after {}", millis(after_us));
+        }
+    }
+    words
+}
+
+fn ending(made: &Made) -> String {
+    let after = match (made.released_us, made.ended_us) {
+        (Some(from), Some(to)) => format!(" after {}", millis(to.saturating_sub(from))),
+        _ => String::new(),
+    };
+    match &made.ending {
+        Ending::Answered(answer) => {
+            let body: String = answer.body.chars().take(MOST_BODY).collect();
+            let cut = if body.len() < answer.body.len() {
+                "..."
+            } else {
+                ""
+            };
+            format!("{}{after} {}{cut}", answer.status, body.trim_end())
+        }
+        Ending::HungUp => format!("the client left{after}"),
+        Ending::NoAnswer { within_ms } => format!("no answer within {within_ms} ms"),
+        Ending::Dropped(why) => format!("the service dropped it{after}: {why}"),
+    }
+}
+
+fn millis(micros: u64) -> String {
+    format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
+}
+
+/// Rows as a table. A column stands where the first row that has it names it.
+fn table(rows: &[Row]) -> String {
+    let mut columns: Vec<&String> = Vec::new();
+    for row in rows {
+        for name in row.keys() {
+            if !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+    }
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(&columns);
+    for row in rows.iter().take(MOST_ROWS) {
+        table.add_row(columns.iter().map(|name| match row.get(*name) {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        }));
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::engine::Engine;
+    use crate::model::finding::{FORMAT, Rate};
+    use crate::model::history::History;
+    use crate::model::verdict::Violation;
+    use crate::oracle::testing::answered;
+    use crate::shrink::testing::scenario;
+    use serde_json::json;
+
+    #[test]
+    fn a_finding_is_told_whole() {
+        let row = json!({"product": 1, "sold": 2, "stock": 1, "note": null});
+        let mut finding = Finding {
+            format: FORMAT,
+            deadheat: "0.0.0".to_owned(),
+            target: "shop".to_owned(),
+            target_folder: "targets/shop".to_owned(),
+            engine: Engine::Sqlite,
+            env: Vec::new(),
+            oracle: "invariant".to_owned(),
+            name: "no-oversell".to_owned(),
+            says: "No product is sold more often than it was in stock.".to_owned(),
+            seed: "7".to_owned(),
+            calls: (2, 8),
+            scenario: scenario(&[
+                ("order", Role::Original),
+                ("order", Role::Duplicate { of: 0 }),
+            ]),
+            schedule: None,
+            violations: vec![Violation {
+                oracle: "invariant".to_owned(),
+                name: "no-oversell".to_owned(),
+                says: "No product is sold more often than it was in stock.".to_owned(),
+                rows: vec![row.as_object().cloned().unwrap_or_default()],
+            }],
+            history: History {
+                calls: vec![
+                    answered("order", None, 201, r#"{"id":1}"#),
+                    answered("order", None, 201, r#"{"id":2}"#),
+                ],
+            },
+            rate: Rate {
+                hits: 37,
+                tries: 100,
+            },
+            found_after_rounds: 3,
+            found_after_s: 0.5,
+            calls_before_shrinking: 5,
+            known: false,
+            file: Some("corpus/shop/a.json".to_owned()),
+        };
+        finding.scenario.race[0].actor = Some("alice".to_owned());
+        console::set_colors_enabled(false);
+        insta::assert_snapshot!(text(&finding));
+    }
+}

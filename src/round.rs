@@ -1,0 +1,286 @@
+//! One round: restore, set up, race, settle, observe, judge.
+//!
+//! A round is a pure function of target, scenario and schedule as far as the
+//! service lets it be. It knows neither how scenarios are found nor what becomes
+//! of a verdict.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::drive::{Driver, Flight, Jar, Shot, Trigger};
+use crate::failure::Failure;
+use crate::model::history::{Ending, Expected, History, Made, Request};
+use crate::model::observed::{Effects, InvariantRows, Observed};
+use crate::model::scenario::{Call, RetryWhen, Role, Scenario, SetupCall};
+use crate::model::verdict::Verdict;
+use crate::oracle;
+use crate::stage::{Stage, rows};
+use crate::target::error::TargetError;
+use crate::target::request::{Rendering, Session};
+
+/// After a client has left, the service may still be at work on its request, and
+/// nobody is told when it ends: the database has to be quiet for this long, some
+/// times what the requests of an ordinary service take.
+const QUIET_AFTER_HANG_UP: Duration = Duration::from_millis(20);
+
+/// How long the database may stay busy after the last answer before the round is
+/// given up as one that cannot be judged.
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A round that has been made.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// What the clients saw.
+    pub history: History,
+    /// What all the oracles say together.
+    pub verdict: Verdict,
+}
+
+/// What an actor has gathered in this round.
+#[derive(Default)]
+struct Gathered {
+    session: Session,
+    jar: Jar,
+}
+
+/// The actors of a round, by their names.
+type Actors = HashMap<Option<String>, Gathered>;
+
+impl Stage {
+    /// Makes one round of a scenario.
+    pub async fn round(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
+        let actors = match self.begin(scenario).await? {
+            Ok(actors) => actors,
+            Err(why) => {
+                self.service.check().await?;
+                return Ok(Round {
+                    history: History::default(),
+                    verdict: Verdict::Inconclusive(why),
+                });
+            }
+        };
+        let history = self.race(scenario, &actors).await?;
+        self.service.check().await?;
+        let busy = self.settle(&history).await?;
+        let verdict = if let Some(busy) = &busy {
+            let limit = humantime::format_duration(SETTLE_WITHIN);
+            Verdict::Inconclusive(format!(
+                "{limit} after the last answer the service was still at work in the database: {busy}"
+            ))
+        } else {
+            let observed = self.observe(&history).await?;
+            oracle::judge(&history, &observed)
+        };
+        if busy.is_some() || history.calls.iter().any(never_answered) {
+            // What hangs holds locks and connections that the next round needs.
+            self.service.restart(&self.target).await?;
+            self.driver = Driver::new(self.service.urls())?;
+        }
+        Ok(Round { history, verdict })
+    }
+
+    /// Restores, sets up, and sends the requests of the race one after the other,
+    /// with nothing judged: what the cost of a round is measured against.
+    pub async fn one_by_one(&mut self, scenario: &Scenario) -> Result<(), Failure> {
+        let Ok(actors) = self.begin(scenario).await? else {
+            return Ok(());
+        };
+        let limit = self.target.file.service.answer_within;
+        for shot in self.shots(scenario, &actors)? {
+            self.driver.call(shot.replica, &shot.request, limit).await?;
+        }
+        self.settle(&History::default()).await?;
+        Ok(())
+    }
+
+    /// Restores and sets up; the inner `Err` says why the round cannot go on.
+    async fn begin(&mut self, scenario: &Scenario) -> Result<Result<Actors, String>, Failure> {
+        self.database.restore().await?;
+        self.stubs.forget();
+        if self.service.after_restore(&self.target).await? {
+            self.driver = Driver::new(self.service.urls())?;
+        }
+        let mut actors = Actors::new();
+        for call in &scenario.setup {
+            if let Some(why) = self.set_up(call, &mut actors).await? {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(actors))
+    }
+
+    /// Makes a set-up call; `Some` says why the round cannot go on.
+    async fn set_up(
+        &mut self,
+        call: &SetupCall,
+        actors: &mut Actors,
+    ) -> Result<Option<String>, Failure> {
+        let gathered = actors.entry(call.actor.clone()).or_default();
+        let mut request = self.target.request(Rendering {
+            operation: &call.operation,
+            actor: call.actor.as_deref(),
+            values: &call.values,
+            key: None,
+            replica: 0,
+            session: &gathered.session,
+        })?;
+        let url = self.service.urls()[0].clone();
+        gathered.jar.add_to(&mut request, &url);
+        let limit = self.target.file.service.answer_within;
+        let ending = self.driver.call(0, &request, limit).await?;
+        let Ending::Answered(answer) = ending else {
+            return Ok(Some(format!(
+                "the set-up call `{}` was not answered",
+                call.operation
+            )));
+        };
+        gathered.jar.take_from(&answer, &url);
+        if !self.target.succeeded(&call.operation, &answer) && !(300..400).contains(&answer.status)
+        {
+            return Ok(Some(format!(
+                "the set-up call `{}` failed with status {}",
+                call.operation, answer.status
+            )));
+        }
+        let missing = self
+            .target
+            .capture(&call.operation, &answer, &mut gathered.session);
+        Ok((!missing.is_empty()).then(|| {
+            format!(
+                "the answer of the set-up call `{}` lacks what is captured: {}",
+                call.operation,
+                missing.join(", ")
+            )
+        }))
+    }
+
+    /// The race's requests, as they will be sent.
+    fn shots(&self, scenario: &Scenario, actors: &Actors) -> Result<Vec<Shot>, TargetError> {
+        let nobody = Gathered::default();
+        let urls = self.service.urls();
+        let calls = scenario.race.iter().enumerate();
+        calls
+            .map(|(index, call)| {
+                let gathered = actors.get(&call.actor).unwrap_or(&nobody);
+                // Neighbours go to different replicas: a lock that lives in one
+                // process must not hide a race that two of them have.
+                let replica = index % urls.len();
+                let mut request = self.target.request(Rendering {
+                    operation: &call.operation,
+                    actor: call.actor.as_deref(),
+                    values: &call.values,
+                    key: call.key.as_deref(),
+                    replica,
+                    session: &gathered.session,
+                })?;
+                gathered.jar.add_to(&mut request, &urls[replica]);
+                Ok(Shot {
+                    replica,
+                    request,
+                    trigger: trigger(call),
+                    hang_up: call.hang_up,
+                })
+            })
+            .collect()
+    }
+
+    /// Fires the race and waits for every end.
+    async fn race(&mut self, scenario: &Scenario, actors: &Actors) -> Result<History, Failure> {
+        let shots = self.shots(scenario, actors)?;
+        let limit = self.target.file.service.answer_within;
+        let flights = self.driver.race(&shots, limit).await?;
+        let calls = scenario.race.iter().zip(shots).zip(flights);
+        Ok(History {
+            calls: calls
+                .map(|((call, shot), flight)| {
+                    let succeeded = matches!(&flight.ending, Ending::Answered(answer)
+                        if self.target.succeeded(&call.operation, answer));
+                    self.made(call, shot.request, succeeded, flight)
+                })
+                .collect(),
+        })
+    }
+
+    fn made(&self, call: &Call, request: Request, succeeded: bool, flight: Flight) -> Made {
+        Made {
+            operation: call.operation.clone(),
+            key: call.key.clone(),
+            request,
+            released_us: flight.released_us,
+            ended_us: flight.ended_us,
+            ending: flight.ending,
+            succeeded,
+            expected: Expected {
+                answers: self.target.operations[&call.operation]
+                    .section
+                    .answers
+                    .clone(),
+            },
+        }
+    }
+
+    /// Waits until nothing of the race is still at work in the database.
+    async fn settle(&mut self, history: &History) -> Result<Option<String>, Failure> {
+        let left = |call: &Made| !matches!(call.ending, Ending::Answered(_));
+        let quiet = if history.calls.iter().any(left) {
+            QUIET_AFTER_HANG_UP
+        } else {
+            Duration::ZERO
+        };
+        Ok(self.database.settle(quiet, SETTLE_WITHIN).await?)
+    }
+
+    /// Asks the database and the stand-ins what the oracles want to know.
+    async fn observe(&mut self, history: &History) -> Result<Observed, Failure> {
+        let database = self.database.as_mut();
+        let mut observed = Observed::default();
+        for (name, invariant) in &self.target.file.invariants {
+            observed.invariants.push(InvariantRows {
+                name: name.clone(),
+                says: invariant.says.clone(),
+                rows: rows(&self.target, database, &invariant.sql, None).await?,
+            });
+        }
+        let keys: BTreeSet<(&str, &str)> = history
+            .calls
+            .iter()
+            .filter_map(|call| Some((call.operation.as_str(), call.key.as_deref()?)))
+            .collect();
+        let stub_calls = self.stubs.calls();
+        for (operation, key) in keys {
+            let once = &self.target.operations[operation].section.once;
+            let Some(once) = once.as_ref().map(toml::Spanned::get_ref) else {
+                continue;
+            };
+            let rows = match &once.sql {
+                Some(sql) => rows(&self.target, database, sql, Some(key)).await?,
+                None => crate::stub::effects(&stub_calls, once, key),
+            };
+            observed.effects.push(Effects {
+                operation: operation.to_owned(),
+                key: key.to_owned(),
+                rows,
+            });
+        }
+        Ok(observed)
+    }
+}
+
+fn never_answered(call: &Made) -> bool {
+    matches!(call.ending, Ending::NoAnswer { .. })
+}
+
+/// What releases a call's last byte.
+fn trigger(call: &Call) -> Trigger {
+    match call.role {
+        Role::Original | Role::Duplicate { .. } | Role::Bystander => Trigger::Barrier,
+        Role::Retry { of, when } => match when {
+            RetryWhen::InFlight { after_us } => Trigger::After {
+                of,
+                delay: Duration::from_micros(after_us),
+            },
+            RetryWhen::AfterAnswer => Trigger::Answered { of },
+            RetryWhen::AfterHangUp => Trigger::HungUp { of },
+        },
+    }
+}

@@ -1,0 +1,303 @@
+//! What rounds run on: the database, the stand-ins, the service and the
+//! connections to it, put up in this order and taken down in the other.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::database::{self, Database, Source};
+use crate::drive::Driver;
+use crate::failure::Failure;
+use crate::generate::{Pools, pool_queries};
+use crate::guard::Guard;
+use crate::model::Row;
+use crate::model::engine::Engine;
+use crate::model::scenario::Scenario;
+use crate::process::Process;
+use crate::service::{self, Service, Start};
+use crate::stub::Stubs;
+use crate::target::Target;
+use crate::target::error::Problem;
+use crate::target::file::PrepareStep;
+
+/// A key that no call carries: to try the `once` queries before the first round.
+const NO_KEY: &str = "deadheat-no-key";
+
+/// How long the database may be busy with what the service does when it starts.
+const CALM_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the command line decides about the stage.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The engine; by default the first of the target's that can be served.
+    pub engine: Option<Engine>,
+    /// A database to use instead of a throw-away one.
+    pub database_url: Option<String>,
+    /// Whether that database may be reset to the fixtures, again and again.
+    pub may_reset: bool,
+    /// Variables of the service that are overridden.
+    pub env: Vec<(String, String)>,
+}
+
+/// Everything that a round needs, standing.
+pub struct Stage {
+    pub(crate) target: Target,
+    pub(crate) database: Box<dyn Database>,
+    pub(crate) stubs: Stubs,
+    pub(crate) service: Service,
+    pub(crate) driver: Driver,
+    pub(crate) pools: Pools,
+}
+
+impl Stage {
+    /// Puts everything up; `tell` hears what is being done.
+    pub async fn open(
+        target: Target,
+        options: &Options,
+        guard: &Guard,
+        tell: &mut (dyn FnMut(String) + Send),
+    ) -> Result<Stage, Failure> {
+        let (engine, why) = choose_engine(&target, options)?;
+        tell(format!("engine {engine}: {why}"));
+        let source = match &options.database_url {
+            Some(url) => Source::Given {
+                url: url.clone(),
+                may_reset: options.may_reset,
+            },
+            None => Source::ThrowAway,
+        };
+        // A database that may not be touched is refused before anything is built.
+        let mut database = database::open(engine, &source, guard).await?;
+        tell(format!("database: {}", database.describe()));
+        if let Some(command) = &target.file.service.build {
+            tell(format!("building the service: {command}"));
+        }
+        service::build(&target, guard).await?;
+        prepare(&target, database.as_mut(), guard, tell).await?;
+        let stubs = Stubs::start(&target).await?;
+        let start = Start {
+            context: json!({
+                "database": { "url": database.url(), "engine": engine.name() },
+                "stubs": stubs.context(),
+            }),
+            env: options.env.clone(),
+            guard: guard.clone(),
+        };
+        let replicas = target.replicas();
+        tell(match replicas {
+            1 => "starting the service".to_owned(),
+            _ => format!("starting the service, {replicas} replicas"),
+        });
+        let service = Service::start(&target, start).await?;
+        database.settle(Duration::ZERO, CALM_WITHIN).await?;
+        database.take_snapshot().await?;
+        let pools = draw_pools(&target, database.as_mut()).await?;
+        try_rules(&target, database.as_mut()).await?;
+        let driver = Driver::new(service.urls())?;
+        Ok(Stage {
+            target,
+            database,
+            stubs,
+            service,
+            driver,
+            pools,
+        })
+    }
+
+    /// The target that is tested.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The engine that the target runs on.
+    pub fn engine(&self) -> Engine {
+        self.database.engine()
+    }
+
+    /// The rows of the fixtures that values are drawn from.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Sees that a scenario of another day names only what the target still has;
+    /// `Err` says what it lacks.
+    pub fn can_make(&self, scenario: &Scenario) -> Result<(), String> {
+        let setup = scenario
+            .setup
+            .iter()
+            .map(|call| (&call.operation, &call.actor));
+        let race = scenario
+            .race
+            .iter()
+            .map(|call| (&call.operation, &call.actor));
+        for (operation, actor) in setup.chain(race) {
+            if !self.target.operations.contains_key(operation) {
+                return Err(format!("there is no operation `{operation}`"));
+            }
+            if let Some(actor) = actor
+                && !self.target.file.actors.contains_key(actor)
+            {
+                return Err(format!("there is no actor `{actor}`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything down, the service before its database.
+    pub async fn close(self) -> Result<(), Failure> {
+        drop(self.driver);
+        self.service.stop().await;
+        self.database.close().await?;
+        Ok(())
+    }
+}
+
+/// The engine, and why it is this one.
+fn choose_engine(target: &Target, options: &Options) -> Result<(Engine, String), Failure> {
+    let named = |engine: &Engine| target.engines.contains(engine);
+    if let Some(engine) = options.engine {
+        if !named(&engine) {
+            let names: Vec<&str> = target.engines.iter().map(|engine| engine.name()).collect();
+            return Err(Failure::Arguments(format!(
+                "the target `{}` does not run on {engine}: its file names {}",
+                target.name,
+                names.join(", ")
+            )));
+        }
+        return Ok((engine, "asked for by --engine".to_owned()));
+    }
+    if let Some(url) = &options.database_url {
+        let engine = database::engine_of(url).ok_or_else(|| {
+            Failure::Arguments(format!(
+                "`{url}` is no URL of a database that deadheat knows: \
+                 write postgres://user:password@host/database or sqlite:///path/to/file.db"
+            ))
+        })?;
+        if !named(&engine) {
+            return Err(Failure::Arguments(format!(
+                "the target `{}` does not run on {engine}, which --database-url names",
+                target.name
+            )));
+        }
+        return Ok((engine, "that of --database-url".to_owned()));
+    }
+    let mut refused = Vec::new();
+    for &engine in &target.engines {
+        match database::can_serve(engine) {
+            Ok(why) => {
+                let mut because = format!("the first that the target names; {why}");
+                if !refused.is_empty() {
+                    because = format!("{why}; passed over {}", refused.join("; "));
+                }
+                return Ok((engine, because));
+            }
+            Err(why) => refused.push(format!("{engine}: {why}")),
+        }
+    }
+    Err(Failure::NoEngine(refused.join("\n")))
+}
+
+/// Runs the target's prepare steps, unless the database holds tables already.
+async fn prepare(
+    target: &Target,
+    database: &mut dyn Database,
+    guard: &Guard,
+    tell: &mut (dyn FnMut(String) + Send),
+) -> Result<(), Failure> {
+    let steps = target.prepare(database.engine())?;
+    if steps.is_empty() {
+        return Ok(());
+    }
+    if !database.is_empty().await? {
+        tell("the database holds tables already: taken as it stands".to_owned());
+        return Ok(());
+    }
+    for (step, at) in steps {
+        match step {
+            PrepareStep::File(file) => {
+                let path = target.folder.join(&file);
+                let sql = std::fs::read_to_string(&path).map_err(|error| {
+                    let message = format!("`{}` cannot be read: {error}", path.display());
+                    target.problem(Problem::new(at.span.clone(), message))
+                })?;
+                database
+                    .run_script(&sql)
+                    .await
+                    .map_err(|error| of_the_file(target, &at, &format!("{file}: "), error))?;
+            }
+            PrepareStep::Command { command } => {
+                let env = [("DATABASE_URL".to_owned(), database.url().to_owned())];
+                Process::run(&command, &target.folder, &env, guard)
+                    .await
+                    .map_err(Failure::Prepare)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn draw_pools(target: &Target, database: &mut dyn Database) -> Result<Pools, Failure> {
+    let mut pools = Pools::default();
+    for query in pool_queries(target)? {
+        let rows = database
+            .query(&query.sql, None)
+            .await
+            .map_err(|error| of_the_file(target, &query.at, "", error))?;
+        pools.insert(query.sql, rows);
+    }
+    Ok(pools)
+}
+
+/// Tries every query of the target file before the first round: one that fails,
+/// or an invariant that does not even hold for the fixtures, is the file's
+/// mistake and not a finding.
+async fn try_rules(target: &Target, database: &mut dyn Database) -> Result<(), Failure> {
+    for (name, invariant) in &target.file.invariants {
+        let rows = rows(target, database, &invariant.sql, None).await?;
+        if let Some(row) = rows.first() {
+            let row = serde_json::to_string(row).unwrap_or_default();
+            let message = format!("the fixtures themselves violate the invariant `{name}`: {row}");
+            return Err(target
+                .problem(
+                    Problem::new(invariant.sql.span(), message)
+                        .help("mend the fixtures, or what the query asks"),
+                )
+                .into());
+        }
+    }
+    for operation in target.operations.values() {
+        let once = operation.section.once.as_ref();
+        if let Some(sql) = once.and_then(|once| once.get_ref().sql.as_ref()) {
+            rows(target, database, sql, Some(NO_KEY)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The failure of a query that stands in the target file: drawn under it if the
+/// query is what is wrong.
+pub(crate) fn of_the_file(
+    target: &Target,
+    at: &Problem,
+    file: &str,
+    error: database::DatabaseError,
+) -> Failure {
+    if !error.is_users() {
+        return error.into();
+    }
+    let problem = Problem::new(at.span.clone(), format!("{}: {file}{error}", at.message));
+    target.problem(problem).into()
+}
+
+/// One query of the target file in a round.
+pub(crate) async fn rows(
+    target: &Target,
+    database: &mut dyn Database,
+    sql: &toml::Spanned<String>,
+    key: Option<&str>,
+) -> Result<Vec<Row>, Failure> {
+    database.query(sql.get_ref(), key).await.map_err(|error| {
+        let at = Problem::new(sql.span(), "this query failed");
+        of_the_file(target, &at, "", error)
+    })
+}

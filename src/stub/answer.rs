@@ -1,0 +1,142 @@
+//! What a stand-in answers.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::model::history::Request;
+use crate::target::error::{Problem, TargetError};
+use crate::target::file::{StubAnswerSection, StubSection};
+use crate::target::template::Templates;
+use crate::target::{Target, request_line};
+
+/// The answers of one stand-in, the first that fits counts.
+#[derive(Debug)]
+pub(super) struct Answers {
+    answers: Vec<Prepared>,
+    templates: Templates,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    method: String,
+    path: String,
+    status: http::StatusCode,
+    headers: Vec<(String, String)>,
+    body: Option<Value>,
+}
+
+impl Answers {
+    pub(super) fn new(target: &Target, section: &StubSection) -> Result<Answers, TargetError> {
+        let answers = section
+            .answers
+            .iter()
+            .map(prepare)
+            .collect::<Result<_, Problem>>()
+            .map_err(|problem| target.problem(problem))?;
+        Ok(Answers {
+            answers,
+            templates: Templates::default(),
+        })
+    }
+
+    /// The answer to the stand-in's `number`th request of the round.
+    pub(super) fn to(&self, request: &Request, number: u64) -> hyper::Response<Full<Bytes>> {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let fits =
+            |answer: &&Prepared| answer.method == request.method && super::fits(&answer.path, path);
+        let Some(answer) = self.answers.iter().find(fits) else {
+            let known = self
+                .answers
+                .iter()
+                .map(|answer| format!("{} {}", answer.method, answer.path));
+            let known: Vec<String> = known.collect();
+            let text = format!(
+                "this stand-in knows no `{} {path}`, only: {}",
+                request.method,
+                known.join(", ")
+            );
+            return response(http::StatusCode::NOT_FOUND, &[], text);
+        };
+        match self.render(answer, request, number) {
+            Ok((headers, body)) => response(answer.status, &headers, body),
+            Err(error) => response(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                &[],
+                format!("the answer of this stand-in cannot be rendered: {error}"),
+            ),
+        }
+    }
+
+    fn render(
+        &self,
+        answer: &Prepared,
+        request: &Request,
+        number: u64,
+    ) -> Result<(Vec<(String, String)>, String), minijinja::Error> {
+        let json_body = serde_json::from_str(&request.body);
+        let context = json!({
+            "n": number,
+            "request": {
+                "method": request.method,
+                "path": request.path,
+                "headers": request.headers.iter().cloned().collect::<std::collections::HashMap<_, _>>(),
+                "body": json_body.unwrap_or_else(|_| Value::String(request.body.clone())),
+            },
+        });
+        let mut headers = Vec::new();
+        let body = match &answer.body {
+            None => String::new(),
+            Some(Value::String(text)) => self.templates.text(text, &context)?,
+            Some(json) => {
+                headers.push(("content-type".to_owned(), "application/json".to_owned()));
+                self.templates.json(json, &context)?.to_string()
+            }
+        };
+        for (name, template) in &answer.headers {
+            headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            headers.push((name.clone(), self.templates.text(template, &context)?));
+        }
+        Ok((headers, body))
+    }
+}
+
+fn prepare(section: &StubAnswerSection) -> Result<Prepared, Problem> {
+    let (method, path) = request_line(&section.request)?;
+    let at = section.request.span();
+    let status = http::StatusCode::from_u16(section.status).map_err(|_| {
+        let message = format!("`{}` is no HTTP status", section.status);
+        Problem::new(at.clone(), message).help("write one between 200 and 599")
+    })?;
+    for (name, value) in &section.headers {
+        if http::HeaderName::from_bytes(name.as_bytes()).is_err()
+            || http::HeaderValue::from_str(value).is_err()
+        {
+            return Err(Problem::new(at, format!("`{name}: {value}` is no header")));
+        }
+    }
+    let body = section.body.as_ref().map(serde_json::to_value).transpose();
+    Ok(Prepared {
+        method,
+        path,
+        status,
+        headers: section.headers.clone().into_iter().collect(),
+        body: body.map_err(|error| Problem::new(at, format!("the body is no JSON: {error}")))?,
+    })
+}
+
+fn response(
+    status: http::StatusCode,
+    headers: &[(String, String)],
+    body: String,
+) -> hyper::Response<Full<Bytes>> {
+    let mut response = hyper::Response::new(Full::from(body));
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}

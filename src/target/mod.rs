@@ -1,0 +1,187 @@
+//! The target: the service under test as its file describes it.
+//!
+//! [`Target::load`] reads the file, checks all that can be checked without
+//! running anything, and answers with spans. Knows `model` alone: nothing here
+//! starts a process, opens a database or sends a request.
+
+mod check;
+pub mod error;
+mod extract;
+pub mod file;
+mod operation;
+pub mod request;
+pub mod schema;
+pub mod template;
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::model::engine::Engine;
+use crate::target::error::{Invalid, Problem, TargetError, from_toml};
+use crate::target::file::{PrepareStep, TargetFile};
+pub use crate::target::operation::Operation;
+pub(crate) use crate::target::operation::request_line;
+use crate::target::template::Templates;
+
+/// The name of the target file in a target's folder.
+pub const FILE_NAME: &str = "deadheat.toml";
+
+/// A target that has been read and checked.
+#[derive(Debug)]
+pub struct Target {
+    /// The target's name.
+    pub name: String,
+    /// The folder that commands run in and files are relative to.
+    pub folder: PathBuf,
+    /// The target file.
+    pub path: PathBuf,
+    /// Its text, for errors that are found later.
+    pub text: String,
+    /// What it says.
+    pub file: TargetFile,
+    /// The operations, ready for use.
+    pub operations: IndexMap<String, Operation>,
+    /// The engines it can run on, in order of preference.
+    pub engines: Vec<Engine>,
+    /// Renders its templates.
+    pub templates: Templates,
+}
+
+impl Target {
+    /// Reads and checks the target in a folder, or of a file.
+    pub fn load(at: &Path) -> Result<Target, TargetError> {
+        let path = if at.is_dir() {
+            at.join(FILE_NAME)
+        } else {
+            at.to_owned()
+        };
+        let text = std::fs::read_to_string(&path).map_err(|source| TargetError::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let folder = folder
+            .canonicalize()
+            .map_err(|source| TargetError::Unreadable {
+                path: path.clone(),
+                source,
+            })?;
+        Target::parse(&path, &folder, text)
+    }
+
+    /// Checks the text of a target file.
+    pub fn parse(path: &Path, folder: &Path, text: String) -> Result<Target, TargetError> {
+        let mut file: TargetFile =
+            toml::from_str(&text).map_err(|error| from_toml(path, &text, &error))?;
+        let templates = Templates::default();
+        let mut problems = Vec::new();
+        check::references(&file, &templates, &mut problems);
+        let engines = check::engines(&file, &mut problems);
+        let sections = std::mem::take(&mut file.operations);
+        let operations = sections
+            .into_iter()
+            .filter_map(|(name, section)| match operation::operation(section) {
+                Ok(operation) => Some((name, operation)),
+                Err(problem) => {
+                    problems.push(problem);
+                    None
+                }
+            })
+            .collect();
+        if !problems.is_empty() {
+            problems.sort_by_key(|problem| problem.span.start);
+            return Err(TargetError::Invalid(Box::new(Invalid {
+                path: path.to_owned(),
+                text,
+                problems,
+            })));
+        }
+        let name = file.name.clone().unwrap_or_else(|| {
+            let folder = folder.file_name().unwrap_or_default();
+            folder.to_string_lossy().into_owned()
+        });
+        Ok(Target {
+            name,
+            folder: folder.to_owned(),
+            path: path.to_owned(),
+            text,
+            file,
+            operations,
+            engines,
+            templates,
+        })
+    }
+
+    /// An error at these bytes of the target file, found while running.
+    pub fn problem(&self, problem: Problem) -> TargetError {
+        TargetError::Invalid(Box::new(Invalid {
+            path: self.path.clone(),
+            text: self.text.clone(),
+            problems: vec![problem],
+        }))
+    }
+
+    /// How many replicas of the service run.
+    pub fn replicas(&self) -> usize {
+        let service = &self.file.service;
+        if service.urls.is_empty() {
+            service
+                .replicas
+                .as_ref()
+                .map_or(1, |replicas| *replicas.get_ref())
+        } else {
+            service.urls.len()
+        }
+    }
+
+    /// The files and commands that prepare the database, with their templates
+    /// rendered, each with its place in the file.
+    pub fn prepare(&self, engine: Engine) -> Result<Vec<(PrepareStep, Problem)>, TargetError> {
+        let context = serde_json::json!({ "database": { "engine": engine.name() } });
+        let render = |text: &str, at: &std::ops::Range<usize>| {
+            self.templates
+                .text(text, &context)
+                .map_err(|error| self.problem(Problem::new(at.clone(), error.to_string())))
+        };
+        self.file
+            .database
+            .prepare
+            .iter()
+            .map(|step| {
+                let span = step.span();
+                let rendered = match step.get_ref() {
+                    PrepareStep::File(file) => PrepareStep::File(render(file, &span)?),
+                    PrepareStep::Command { command } => PrepareStep::Command {
+                        command: render(command, &span)?,
+                    },
+                };
+                Ok((rendered, Problem::new(span, "this step failed")))
+            })
+            .collect()
+    }
+
+    /// The service's environment, rendered for one replica.
+    pub fn service_env(
+        &self,
+        context: &Value,
+        overrides: &[(String, String)],
+    ) -> Result<Vec<(String, String)>, TargetError> {
+        let mut env = IndexMap::new();
+        for (name, template) in &self.file.service.env {
+            let value = self
+                .templates
+                .text(template.get_ref(), context)
+                .map_err(|error| self.problem(Problem::new(template.span(), error.to_string())))?;
+            env.insert(name.clone(), value);
+        }
+        for (name, value) in overrides {
+            env.insert(name.clone(), value.clone());
+        }
+        Ok(env.into_iter().collect())
+    }
+}

@@ -1,0 +1,132 @@
+//! The mistakes that `SHOP_BUGS` switches on. None of them waits or yields to
+//! widen its window: each is what a hurried author writes and a tired reviewer
+//! lets through.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// The stock is checked, then decremented without a condition. "It is
+    /// checked three lines above."
+    Oversell,
+    /// The new stock is computed from what was read, and written back. Tests
+    /// with one customer cannot tell it from a decrement.
+    LostStock,
+    /// Check and decrement stand under a mutex, which the second replica does
+    /// not share. The author tried it with one.
+    OversellProcessLock,
+    /// The order is committed before its stock is taken: two short transactions
+    /// looked better than a long one.
+    OrderEarlyCommit,
+    /// The order's event is written after the order's commit, so that it "is
+    /// only sent for what is really there". A client that hangs up in between
+    /// cancels it.
+    OutboxAfterCommit,
+    /// The idempotency key is stored with the payment, once the charge went
+    /// through, and is not passed on to the provider.
+    DoubleCharge,
+    /// The look-up of a transfer's idempotency key is not backed by a unique
+    /// index: the migration was forgotten.
+    KeyNotUnique,
+    /// Whether an order is open is checked before the transaction, not in it.
+    PayTwice,
+    /// A coupon's uses are counted, then one more is added.
+    CouponOveruse,
+    /// One use a customer is checked, but no unique index says so.
+    CouponTwice,
+    /// The balance is checked, then the amount taken without a condition.
+    Overdraft,
+    /// New balances are computed from those that were read, and written back:
+    /// what an object-relational mapper's `save()` does.
+    LostTransfer,
+    /// A seat is looked up, then booked, and no unique index says that it is one.
+    DoubleBooking,
+    /// The whole profile is read, changed and written back.
+    ProfileLostUpdate,
+    /// A webhook's event id is looked up, but no unique index backs that.
+    WebhookReplay,
+    /// Whether an event is newer than what is known is checked before the
+    /// transaction, not by the update.
+    WebhookBackwards,
+    /// The order to pay is looked up by its id alone, not within the tenant.
+    TenantLeak,
+}
+
+impl Bug {
+    const ALL: [(&'static str, Bug); 17] = [
+        ("oversell", Bug::Oversell),
+        ("lost_stock", Bug::LostStock),
+        ("oversell_process_lock", Bug::OversellProcessLock),
+        ("order_early_commit", Bug::OrderEarlyCommit),
+        ("outbox_after_commit", Bug::OutboxAfterCommit),
+        ("double_charge", Bug::DoubleCharge),
+        ("key_not_unique", Bug::KeyNotUnique),
+        ("pay_twice", Bug::PayTwice),
+        ("coupon_overuse", Bug::CouponOveruse),
+        ("coupon_twice", Bug::CouponTwice),
+        ("overdraft", Bug::Overdraft),
+        ("lost_transfer", Bug::LostTransfer),
+        ("double_booking", Bug::DoubleBooking),
+        ("profile_lost_update", Bug::ProfileLostUpdate),
+        ("webhook_replay", Bug::WebhookReplay),
+        ("webhook_backwards", Bug::WebhookBackwards),
+        ("tenant_leak", Bug::TenantLeak),
+    ];
+}
+
+/// A name in `SHOP_BUGS` that is no bug's.
+#[derive(Debug, thiserror::Error)]
+#[error("SHOP_BUGS names `{name}`, which is no bug; known are {}", names().join(", "))]
+pub struct UnknownBug {
+    name: String,
+}
+
+fn names() -> [&'static str; Bug::ALL.len()] {
+    Bug::ALL.map(|(name, _)| name)
+}
+
+/// The mistakes that are switched on.
+#[derive(Debug, Default)]
+pub struct Bugs(BTreeSet<Bug>);
+
+impl Bugs {
+    /// Whether a mistake is to be made.
+    pub fn has(&self, bug: Bug) -> bool {
+        self.0.contains(&bug)
+    }
+}
+
+impl FromStr for Bugs {
+    type Err = UnknownBug;
+
+    /// Reads names between commas; an empty text is none.
+    fn from_str(text: &str) -> Result<Bugs, UnknownBug> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(|name| {
+                let known = Bug::ALL.into_iter().find(|(known, _)| *known == name);
+                known.map(|(_, bug)| bug).ok_or_else(|| UnknownBug {
+                    name: name.to_owned(),
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Bugs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_between_commas_and_an_unknown_one_is_told_the_known() {
+        let bugs: Bugs = " oversell, pay_twice,".parse().unwrap();
+        assert!(bugs.has(Bug::Oversell) && bugs.has(Bug::PayTwice));
+        assert!(!bugs.has(Bug::LostStock));
+        let unknown = "oversel".parse::<Bugs>().unwrap_err().to_string();
+        assert!(unknown.contains("`oversel`") && unknown.contains("tenant_leak"));
+    }
+}

@@ -1,0 +1,162 @@
+//! The database, whichever of the two it is: all that differs between
+//! PostgreSQL and `SQLite` stands here. Queries are written once, with `$1`,
+//! `RETURNING` and `ON CONFLICT`, which both understand.
+
+use std::time::Duration;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+
+use crate::error::Error;
+
+const CONNECTIONS: u32 = 10;
+
+/// A request that finds no free connection for this long is refused.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a transaction is tried again that the database has broken off.
+const RETRIES: usize = 10;
+
+/// Which of the two databases it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Postgres,
+    Sqlite,
+}
+
+/// The pool of connections.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: AnyPool,
+    engine: Engine,
+}
+
+impl Db {
+    /// Connects. The driver's defaults for `SQLite` are wanted: foreign keys
+    /// are enforced, and a locked database is waited for, up to five seconds.
+    pub async fn connect(url: &str) -> Result<Db, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let engine = if url.starts_with("sqlite:") {
+            Engine::Sqlite
+        } else {
+            Engine::Postgres
+        };
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_WITHIN)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if engine == Engine::Sqlite {
+                        sqlx::query("PRAGMA synchronous = NORMAL")
+                            .execute(connection)
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(url)
+            .await?;
+        let db = Db { pool, engine };
+        db.log_ahead().await?;
+        Ok(db)
+    }
+
+    /// Puts `SQLite` into WAL mode, in which readers and a writer do not block
+    /// each other. The file keeps the mode; the first replica to start sets it.
+    async fn log_ahead(&self) -> Result<(), sqlx::Error> {
+        if self.engine == Engine::Postgres {
+            return Ok(());
+        }
+        let mut attempts = 0;
+        loop {
+            let set = sqlx::query("PRAGMA journal_mode = WAL")
+                .execute(&self.pool)
+                .await;
+            match set {
+                // Two replicas that switch at once do not wait for each other.
+                Err(error) if is_transient(&error) && attempts < RETRIES => attempts += 1,
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
+    /// The pool, for statements that stand alone.
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// A connection outside of any transaction.
+    pub async fn connection(&self) -> Result<PoolConnection<Any>, Error> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Begins a transaction that writes. One that is dropped before its commit
+    /// is rolled back.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
+        // A transaction of SQLite that reads before it writes fails if another
+        // has written meanwhile, unless it took the write lock at its start.
+        let begin = match self.engine {
+            Engine::Postgres => "BEGIN",
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+        };
+        // A client that hangs up cancels its request, anywhere. sqlx 0.8 leaves a
+        // SQLite transaction open, and everybody else locked out, if that hits
+        // its BEGIN; a task of its own is not hit.
+        let pool = self.pool.clone();
+        let task = tokio::spawn(async move { pool.begin_with(begin).await });
+        let transaction = task
+            .await
+            .map_err(|failed| sqlx::Error::Io(std::io::Error::other(failed)))?;
+        Ok(transaction?)
+    }
+
+    /// What locks the rows of a `SELECT`. `SQLite`'s transactions, as they are
+    /// begun here, have no other writer to lock out.
+    pub fn for_update(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres => "FOR UPDATE",
+            Engine::Sqlite => "",
+        }
+    }
+
+    /// Makes the other replicas that migrate wait for the end of this transaction.
+    pub async fn lock_migrations(&self, transaction: &mut AnyConnection) -> Result<(), Error> {
+        if self.engine == Engine::Postgres {
+            sqlx::query("SELECT 1 FROM pg_advisory_xact_lock(7467)")
+                .execute(transaction)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Does `work`, a whole transaction, and does it again if the database breaks
+/// it off: a deadlock, a serialization failure, a lock not had in time.
+pub async fn retry<T, F>(work: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut attempts = 0;
+    loop {
+        match work().await {
+            Err(Error::Database(error)) if is_transient(&error) && attempts < RETRIES => {
+                attempts += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether the database asks for the same transaction once more.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    // PostgreSQL: serialization_failure, deadlock_detected, lock_not_available.
+    // SQLite: BUSY, BUSY_RECOVERY, BUSY_SNAPSHOT, BUSY_TIMEOUT, LOCKED.
+    matches!(
+        code.as_deref(),
+        Some("40001" | "40P01" | "55P03" | "5" | "261" | "517" | "773" | "6")
+    )
+}

@@ -1,0 +1,261 @@
+//! Orders: what is bought, the stock that it takes, and the event that tells.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
+
+use crate::app::Shop;
+use crate::auth::User;
+use crate::bugs::Bug;
+use crate::db;
+use crate::error::{Answer, Body, Error, created, ok};
+use crate::outbox;
+
+const MOST_OF_ONE: i64 = 100;
+const PAGE: i64 = 20;
+const LONGEST_PAGE: i64 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    product_id: i64,
+    quantity: i64,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+pub struct Order {
+    id: i64,
+    user_id: i64,
+    status: String,
+    total_cents: i64,
+}
+
+/// An item as the catalogue had it when the check-out began.
+struct Line {
+    product_id: i64,
+    quantity: i64,
+    price_cents: i64,
+    stock: i64,
+}
+
+/// `POST /api/orders`
+pub async fn create(
+    State(shop): State<Arc<Shop>>,
+    user: User,
+    Body(order): Body<NewOrder>,
+) -> Answer<Order> {
+    user.may_act()?;
+    let quantities = quantities(order.items)?;
+    let _alone = if shop.bugs.has(Bug::OversellProcessLock) {
+        Some(shop.checkout.lock().await)
+    } else {
+        None
+    };
+    let lines = look_up(&shop, &quantities).await?;
+    let placed = if shop.bugs.has(Bug::OrderEarlyCommit) {
+        place_step_by_step(&shop, &user, &lines).await?
+    } else {
+        place(&shop, &user, &lines).await?
+    };
+    if shop.bugs.has(Bug::OutboxAfterCommit) {
+        announce(&shop, &placed).await?;
+    }
+    Ok(created(placed))
+}
+
+async fn place(shop: &Shop, user: &User, lines: &[Line]) -> Result<Order, Error> {
+    db::retry(|| async {
+        let mut tx = shop.db.begin().await?;
+        let placed = record(shop, &mut tx, user, lines).await?;
+        take(shop, &mut tx, placed.id, lines).await?;
+        tx.commit().await?;
+        Ok(placed)
+    })
+    .await
+}
+
+/// The same as [`place`], in two transactions: `Bug::OrderEarlyCommit`.
+async fn place_step_by_step(shop: &Shop, user: &User, lines: &[Line]) -> Result<Order, Error> {
+    let placed = db::retry(|| async {
+        let mut tx = shop.db.begin().await?;
+        let placed = record(shop, &mut tx, user, lines).await?;
+        tx.commit().await?;
+        Ok(placed)
+    })
+    .await?;
+    db::retry(|| async {
+        let mut tx = shop.db.begin().await?;
+        take(shop, &mut tx, placed.id, lines).await?;
+        Ok(tx.commit().await?)
+    })
+    .await?;
+    Ok(placed)
+}
+
+/// The event in a transaction of its own: `Bug::OutboxAfterCommit`.
+async fn announce(shop: &Shop, placed: &Order) -> Result<(), Error> {
+    db::retry(|| async {
+        let mut tx = shop.db.begin().await?;
+        outbox::announce(&mut tx, "order.created", placed.id).await?;
+        Ok(tx.commit().await?)
+    })
+    .await
+}
+
+/// How much of what, in the order of the products' ids: all check-outs lock
+/// their products in this order, so that no two wait for each other.
+fn quantities(items: Vec<Item>) -> Result<BTreeMap<i64, i64>, Error> {
+    let mut quantities = BTreeMap::new();
+    for item in items {
+        let quantity = quantities.entry(item.product_id).or_insert(0_i64);
+        *quantity = quantity.saturating_add(item.quantity);
+        if item.quantity < 1 || *quantity > MOST_OF_ONE {
+            return Err(Error::Invalid(format!(
+                "order 1 to {MOST_OF_ONE} of a product"
+            )));
+        }
+    }
+    if quantities.is_empty() {
+        return Err(Error::Invalid("an order has at least one item".to_owned()));
+    }
+    Ok(quantities)
+}
+
+/// Looks up prices, and refuses early what is plainly sold out.
+async fn look_up(shop: &Shop, quantities: &BTreeMap<i64, i64>) -> Result<Vec<Line>, Error> {
+    let mut lines = Vec::new();
+    for (&product_id, &quantity) in quantities {
+        let (price_cents, stock): (i64, i64) =
+            sqlx::query_as("SELECT price_cents, stock FROM products WHERE id = $1")
+                .bind(product_id)
+                .fetch_optional(shop.db.pool())
+                .await?
+                .ok_or(Error::NotFound("product"))?;
+        if stock < quantity {
+            return Err(SOLD_OUT);
+        }
+        lines.push(Line {
+            product_id,
+            quantity,
+            price_cents,
+            stock,
+        });
+    }
+    Ok(lines)
+}
+
+const SOLD_OUT: Error = Error::Conflict("not enough in stock");
+
+/// Writes the order, its items and its event.
+async fn record(
+    shop: &Shop,
+    tx: &mut AnyConnection,
+    user: &User,
+    lines: &[Line],
+) -> Result<Order, Error> {
+    let total: i64 = lines
+        .iter()
+        .map(|line| line.price_cents * line.quantity)
+        .sum();
+    let order: Order = sqlx::query_as(
+        "INSERT INTO orders (tenant_id, user_id, status, total_cents) VALUES ($1, $2, 'open', $3)
+         RETURNING id, user_id, status, total_cents",
+    )
+    .bind(user.tenant_id)
+    .bind(user.id)
+    .bind(total)
+    .fetch_one(&mut *tx)
+    .await?;
+    for line in lines {
+        sqlx::query(
+            "INSERT INTO order_items (order_id, product_id, quantity, price_cents)
+             VALUES ($1, $2, $3, $4)",
+        )
+        .bind(order.id)
+        .bind(line.product_id)
+        .bind(line.quantity)
+        .bind(line.price_cents)
+        .execute(&mut *tx)
+        .await?;
+    }
+    if !shop.bugs.has(Bug::OutboxAfterCommit) {
+        outbox::announce(tx, "order.created", order.id).await?;
+    }
+    Ok(order)
+}
+
+/// Takes an order's items from stock, with a movement for each.
+async fn take(
+    shop: &Shop,
+    tx: &mut AnyConnection,
+    order_id: i64,
+    lines: &[Line],
+) -> Result<(), Error> {
+    for line in lines {
+        let (update, operand) = if shop.bugs.has(Bug::LostStock) {
+            let left = line.stock - line.quantity;
+            ("UPDATE products SET stock = $1 WHERE id = $2", left)
+        } else if shop.bugs.has(Bug::Oversell) || shop.bugs.has(Bug::OversellProcessLock) {
+            let update = "UPDATE products SET stock = stock - $1 WHERE id = $2";
+            (update, line.quantity)
+        } else {
+            let update = "UPDATE products SET stock = stock - $1 WHERE id = $2 AND stock >= $1";
+            (update, line.quantity)
+        };
+        let updated = sqlx::query(update)
+            .bind(operand)
+            .bind(line.product_id)
+            .execute(&mut *tx)
+            .await?;
+        if updated.rows_affected() == 0 {
+            return Err(SOLD_OUT);
+        }
+        sqlx::query(
+            "INSERT INTO stock_movements (product_id, order_id, quantity) VALUES ($1, $2, $3)",
+        )
+        .bind(line.product_id)
+        .bind(order_id)
+        .bind(line.quantity)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+pub struct Page {
+    after: Option<i64>,
+    limit: Option<i64>,
+}
+
+/// `GET /api/orders?after=ID&limit=N`: a buyer's own orders, or the company's.
+pub async fn list(
+    State(shop): State<Arc<Shop>>,
+    user: User,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Answer<Vec<Order>> {
+    let Query(page) = page?;
+    let whose = if user.sees_the_company() { 0 } else { user.id };
+    let orders = sqlx::query_as(
+        "SELECT id, user_id, status, total_cents FROM orders
+         WHERE tenant_id = $1 AND ($2 = 0 OR user_id = $2) AND id > $3
+         ORDER BY id LIMIT $4",
+    )
+    .bind(user.tenant_id)
+    .bind(whose)
+    .bind(page.after.unwrap_or(0))
+    .bind(page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE))
+    .fetch_all(shop.db.pool())
+    .await?;
+    Ok(ok(orders))
+}

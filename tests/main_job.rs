@@ -1,0 +1,106 @@
+//! A developer races the bundled shop: it is found wrong where it is, the finding
+//! is kept, replayed and met again, and the right shop is left in peace.
+
+mod common;
+
+use common::shop;
+use serde_json::Value;
+
+fn found_kept_replayed_and_met_again(engine: &str) {
+    let (place, target) = shop();
+    let json = place.path().join("out/run.json");
+    let json_path = json.display().to_string();
+    let run = place.run(&[
+        "run", &target, "--engine", engine, "--seed", "1", "--rounds", "300", "--json", &json_path,
+    ]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert!(
+        run.err
+            .starts_with(&format!("* engine {engine}: asked for")),
+        "{run:#?}"
+    );
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["engine"], engine);
+    assert_eq!(report["seed"], "1");
+    assert!(report["rounds"].as_u64().unwrap() >= 1);
+    assert!(report["elapsed_s"].as_f64().unwrap() > 0.0);
+    assert!(!report["latency"].as_object().unwrap().is_empty());
+    let finding = &report["findings"][0];
+    assert_eq!(
+        finding["scenario"]["race"].as_array().unwrap().len(),
+        2,
+        "shrunk: {finding}"
+    );
+    let hits = finding["rate"]["hits"].as_u64().unwrap();
+    assert!(hits > 0 && finding["rate"]["tries"].as_u64().unwrap() >= hits);
+    let says = finding["says"].as_str().unwrap();
+    for shown in [says, "\"$BASE\"/api/", "deadheat replay corpus/shop/"] {
+        assert!(run.out.contains(shown), "no {shown:?} in {run:#?}");
+    }
+    let file = finding["file"].as_str().unwrap();
+
+    let replay = place.run(&["replay", file, "--times", "20"]);
+    assert_eq!(replay.code, Some(1), "{replay:#?}");
+    assert!(
+        replay.out.contains(says) && replay.out.contains("of 20 times"),
+        "{replay:#?}"
+    );
+
+    let again = place.run(&["run", &target, "--engine", engine, "--rounds", "300"]);
+    assert_eq!(again.code, Some(1), "{again:#?}");
+    assert!(
+        again.out.contains("STILL THERE") && again.out.contains("0 rounds"),
+        "{again:#?}"
+    );
+
+    let repaired = place.run(&["replay", file, "--times", "20", "--env", "SHOP_BUGS="]);
+    assert_eq!(repaired.code, Some(0), "{repaired:#?}");
+    assert!(
+        repaired.out.contains("failed 0 of 20 times"),
+        "{repaired:#?}"
+    );
+}
+
+#[test]
+fn sqlite_needs_nothing_installed() {
+    found_kept_replayed_and_met_again("sqlite");
+}
+
+#[test]
+fn postgres_is_started_for_the_run() {
+    found_kept_replayed_and_met_again("postgres");
+}
+
+#[test]
+fn the_right_shop_is_left_in_peace() {
+    let (place, target) = shop();
+    for engine in ["sqlite", "postgres"] {
+        let run = place.run(&[
+            "run",
+            &target,
+            "--engine",
+            engine,
+            "--seed",
+            "2",
+            "--rounds",
+            "150",
+            "--env",
+            "SHOP_BUGS=",
+        ]);
+        assert_eq!(run.code, Some(0), "{run:#?}");
+        assert!(run.out.contains("0 findings in"), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_seed_replays_what_it_made() {
+    let (place, target) = shop();
+    let of = |times: &str| {
+        place.run(&[
+            "replay", "1", "--target", &target, "--engine", "sqlite", "--times", times,
+        ])
+    };
+    let replay = of("30");
+    assert_eq!(replay.code, Some(1), "{replay:#?}");
+    assert!(replay.out.contains("of 30 times"), "{replay:#?}");
+}
