@@ -138,6 +138,11 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Waits for its end, for so long.
+    pub async fn ends_within(&mut self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, self.child.wait()).await;
+    }
+
     /// The last lines that it has printed so far.
     pub fn last_lines(&self) -> String {
         self.output.text()
@@ -155,7 +160,7 @@ impl Process {
     /// Asks the group to end, and kills what does not.
     pub async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
-        let _ = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
+        self.ends_within(END_WITHIN).await;
         // Dropping it kills the rest of the group.
     }
 

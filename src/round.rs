@@ -49,10 +49,19 @@ type Actors = HashMap<Option<String>, Gathered>;
 impl Stage {
     /// Makes one round of a scenario.
     pub async fn round(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
+        let made = self.make(scenario).await;
+        if matches!(made, Err(Failure::Drive(_))) {
+            // That it died says more than that nothing listens there.
+            self.service.check_lost().await?;
+        }
+        made
+    }
+
+    async fn make(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
         let actors = match self.begin(scenario).await? {
             Ok(actors) => actors,
             Err(why) => {
-                self.service.check().await?;
+                self.service.check_lost().await?;
                 return Ok(Round {
                     history: History::default(),
                     verdict: Verdict::Inconclusive(why),
@@ -60,7 +69,12 @@ impl Stage {
             }
         };
         let history = self.race(scenario, &actors).await?;
-        self.service.check().await?;
+        let dropped = |call: &Made| matches!(call.ending, Ending::Dropped(_));
+        if history.calls.iter().any(dropped) {
+            self.service.check_lost().await?;
+        } else {
+            self.service.check().await?;
+        }
         let busy = self.settle(&history).await?;
         let verdict = if let Some(busy) = &busy {
             let limit = humantime::format_duration(SETTLE_WITHIN);

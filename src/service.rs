@@ -24,6 +24,10 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// accept a connection long before it answers on it.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a replica that takes no connection may take to be seen dead; one that
+/// lives on without listening costs this once, for the next round ends the run.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// The replicas of a service.
 #[derive(Debug)]
 pub struct Service {
@@ -190,6 +194,17 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// The same after a connection was lost: a process that ends closes its sockets
+    /// a moment before it can be seen to have ended.
+    pub async fn check_lost(&mut self) -> Result<(), ServiceError> {
+        for replica in 0..self.processes.len() {
+            if self.ask(None, replica).await.is_err() {
+                self.processes[replica].ends_within(ENDS_WITHIN).await;
+            }
+        }
+        self.check().await
     }
 
     /// Does what the target file wants after each restore: nothing, a restart,

@@ -154,9 +154,9 @@ impl Stage {
 
 /// The engine, and why it is this one.
 fn choose_engine(target: &Target, options: &Options) -> Result<(Engine, String), Failure> {
-    let named = |engine: &Engine| target.engines.contains(engine);
+    let runs_on = |engine: &Engine| target.engines.contains(engine);
     if let Some(engine) = options.engine {
-        if !named(&engine) {
+        if !runs_on(&engine) {
             let names: Vec<&str> = target.engines.iter().map(|engine| engine.name()).collect();
             return Err(Failure::Arguments(format!(
                 "the target `{}` does not run on {engine}: its file names {}",
@@ -173,7 +173,7 @@ fn choose_engine(target: &Target, options: &Options) -> Result<(Engine, String),
                  write postgres://user:password@host/database or sqlite:///path/to/file.db"
             ))
         })?;
-        if !named(&engine) {
+        if !runs_on(&engine) {
             return Err(Failure::Arguments(format!(
                 "the target `{}` does not run on {engine}, which --database-url names",
                 target.name

@@ -1,6 +1,8 @@
 //! What goes wrong is told in plain words, with what to do and the right exit
 //! code: 2 for the user's own files and arguments, 3 for the environment.
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on may stop.
+
 mod common;
 
 use std::net::TcpListener;

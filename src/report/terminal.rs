@@ -2,6 +2,7 @@
 //! plain lines where there is none. Progress goes to standard error, findings
 //! and the last line to standard output.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -166,16 +167,20 @@ fn ended(summary: &Summary) -> String {
         ),
     );
     if summary.extra_rounds > 0 {
-        text += &format!(" and {} to try, shrink and measure", summary.extra_rounds);
+        let _ = write!(
+            text,
+            " and {} to try, shrink and measure",
+            summary.extra_rounds
+        );
     }
     if summary.explained_rounds > 0 {
-        text += &format!("; {} more showed the same", summary.explained_rounds);
+        let _ = write!(text, "; {} more showed the same", summary.explained_rounds);
     }
-    text += &format!("; seed {}\n", summary.seed);
+    let _ = writeln!(text, "; seed {}", summary.seed);
     if summary.inconclusive > 0 {
-        text += &format!("{} rounds could not be judged:\n", summary.inconclusive);
+        let _ = writeln!(text, "{} rounds could not be judged:", summary.inconclusive);
         for (why, count) in &summary.inconclusive_why {
-            text += &format!("  {count} x {why}\n");
+            let _ = writeln!(text, "  {count} x {why}");
         }
     }
     if summary.interrupted {

@@ -3,6 +3,7 @@
 mod server;
 mod snapshot;
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -140,7 +141,7 @@ impl Postgres {
                 let mut message = error.message().to_owned();
                 if let Some(pg) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
                     for more in [pg.detail(), pg.hint()].into_iter().flatten() {
-                        message += &format!(" ({more})");
+                        let _ = write!(message, " ({more})");
                     }
                 }
                 DatabaseError::Sql { message }

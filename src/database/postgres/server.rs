@@ -161,9 +161,8 @@ impl Drop for Server {
         let Some(pid) = guard::procfs::id(self.child.id()) else {
             return;
         };
-        // Fast, then at once, then whatever it takes.
+        // At once, with nothing written that nobody will read; then by force.
         for (signal, within) in [
-            (Signal::SIGINT, END_WITHIN),
             (Signal::SIGQUIT, END_WITHIN),
             (Signal::SIGKILL, START_WITHIN),
         ] {

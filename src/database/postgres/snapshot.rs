@@ -1,9 +1,12 @@
 //! What a PostgreSQL database holds when a round begins, and putting it back.
 //!
 //! Copies of all tables lie in a schema of deadheat's own. Whether a table has
-//! changed is told by its rows' `xmin`, the transaction that wrote each: newer
-//! than the last restore, or a number of rows that is another, means changed.
-//! Nothing is added to the user's tables, and no trigger of ours runs in a race.
+//! changed is told by its rows' `xmin`, the transaction that wrote each: one that
+//! was still running at the last restore or began later, and was no restore, means
+//! changed; so does another number of rows. Nothing is added to the user's tables,
+//! and no trigger of ours runs in a race.
+
+use std::fmt::Write as _;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row as _};
@@ -38,15 +41,23 @@ const SEQUENCES: &str = "
     SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences
     WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'deadheat_snapshot' ORDER BY 1";
 
-/// Changes whenever a table or a sequence comes or goes.
-const FINGERPRINT: &str = "
-    SELECT count(*) || ' ' || coalesce(sum(hashint8(c.oid::int8)::int8), 0)
+/// A [`Moment`]. The fingerprint changes whenever a table or a sequence comes or
+/// goes; an `xid` has 32 bits of the number that a transaction has.
+const MOMENT: &str = "
+    SELECT (txid_current() % 4294967296)::text AS own,
+      (txid_snapshot_xmin(txid_current_snapshot()) % 4294967296)::text AS oldest,
+      count(*) || ' ' || coalesce(sum(hashint8(c.oid::int8)::int8), 0) AS fingerprint
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'S') AND c.relpersistence <> 't'
       AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'deadheat_snapshot')";
 
-/// The running transaction as an `xid`, which has 32 bits.
-const OWN_XID: &str = "SELECT (txid_current() % 4294967296)::text";
+/// Whether a transaction other than a restore wrote a row since the last restore.
+/// `$1` is [`Snapshot::base`], `$2` is [`Snapshot::ours`].
+const NEWER: &str = "(age(xmin) <= age($1::text::xid) AND xmin <> ALL ($2::text[]::xid[]))";
+
+/// How many restores are remembered while a transaction older than all of them
+/// runs on; then all tables are filled anew, and the list begins again.
+const OURS_LIMIT: usize = 200;
 
 /// Why rows cannot be put back.
 #[derive(Debug)]
@@ -96,14 +107,26 @@ pub(super) struct Snapshot {
     tables: Vec<Table>,
     sequences: Vec<Sequence>,
     fingerprint: String,
-    /// The transaction that last put everything right.
+    /// The oldest transaction that was running at the last restore.
     base: String,
-    /// Whether triggers and foreign keys can be kept quiet for a transaction.
+    /// The restores since `base`, the copying itself included: their rows are right.
+    ours: Vec<String>,
+    /// Whether triggers and foreign keys are kept quiet in this session.
     quiet: bool,
     /// One query that names the tables that changed.
     changed: String,
     /// One query that reads all sequences.
     counters: String,
+}
+
+/// A transaction of ours as it begins.
+#[derive(sqlx::FromRow)]
+struct Moment {
+    /// Its own number.
+    own: String,
+    /// The oldest transaction that runs.
+    oldest: String,
+    fingerprint: String,
 }
 
 /// Lists the user's tables, parents first.
@@ -143,9 +166,13 @@ fn parents_first(mut left: Vec<Table>) -> Vec<Table> {
 impl Snapshot {
     /// Copies all tables.
     pub(super) async fn take(connection: &mut PgConnection) -> Result<Snapshot, sqlx::Error> {
-        let quiet = can_be_quiet(connection).await;
+        // For good, not for each restore: to set it throws away all cached plans.
+        let quiet = connection
+            .execute("SET session_replication_role = replica")
+            .await
+            .is_ok();
         let mut work = connection.begin().await?;
-        let base = sqlx::query_scalar(OWN_XID).fetch_one(&mut *work).await?;
+        let moment: Moment = sqlx::query_as(MOMENT).fetch_one(&mut *work).await?;
         for sql in [
             format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"),
             format!("CREATE SCHEMA {SCHEMA}"),
@@ -170,16 +197,15 @@ impl Snapshot {
             tables,
             sequences: Vec::new(),
             fingerprint: String::new(),
-            base,
+            base: moment.oldest,
+            ours: vec![moment.own],
             quiet,
             changed: String::new(),
             counters: String::new(),
         };
         let names: Vec<String> = sqlx::query_scalar(SEQUENCES).fetch_all(&mut *work).await?;
         snapshot.prepare(names);
-        snapshot.fingerprint = sqlx::query_scalar(FINGERPRINT)
-            .fetch_one(&mut *work)
-            .await?;
+        snapshot.fingerprint = moment.fingerprint;
         snapshot.sequences = snapshot.read_counters(&mut work).await?;
         work.commit().await?;
         Ok(snapshot)
@@ -194,7 +220,7 @@ impl Snapshot {
             .map(|(number, table)| {
                 format!(
                     "SELECT {number} FROM (SELECT count(*) AS n, \
-                     bool_or(age(xmin) < age($1::text::xid)) AS newer FROM ONLY {}) t \
+                     bool_or{NEWER} AS newer FROM ONLY {}) t \
                      WHERE n <> {} OR newer",
                     table.name, table.rows
                 )
@@ -236,26 +262,43 @@ impl Snapshot {
         connection: &mut PgConnection,
     ) -> Result<Vec<String>, RestoreError> {
         let mut work = connection.begin().await?;
-        // Taken before anything is looked at: whatever starts to write from here
-        // on is newer, and is found changed the next time.
-        let base: String = sqlx::query_scalar(OWN_XID).fetch_one(&mut *work).await?;
-        self.follow_changes(&mut work).await?;
+        // Before anything is looked at: whatever runs now or begins from here on
+        // and writes unseen is found changed the next time.
+        let moment: Moment = sqlx::query_as(MOMENT).fetch_one(&mut *work).await?;
+        self.follow_changes(moment.fingerprint, &mut work).await?;
         let mut restored = Vec::new();
         if !self.changed.is_empty() {
-            let changed: Vec<i32> = sqlx::query_scalar(&self.changed)
-                .bind(&self.base)
-                .fetch_all(&mut *work)
-                .await?;
-            let changed = self.with_dependents(&changed);
-            self.refill(&mut work, &changed).await?;
+            let whole = self.ours.len() >= OURS_LIMIT;
+            let numbers: Vec<i32> = if whole {
+                (0..).take(self.tables.len()).collect()
+            } else {
+                sqlx::query_scalar(&self.changed)
+                    .bind(&self.base)
+                    .bind(&self.ours)
+                    .fetch_all(&mut *work)
+                    .await?
+            };
+            let changed = self.with_dependents(&numbers);
+            self.refill(&mut work, &changed, whole).await?;
             restored = changed.iter().map(|table| table.name.clone()).collect();
+            if whole {
+                self.ours.clear();
+            }
         }
-        for (now, then) in self
-            .read_counters(&mut work)
-            .await?
-            .iter()
-            .zip(&self.sequences)
-        {
+        self.restore_counters(&mut work).await?;
+        work.commit().await?;
+        if moment.oldest == moment.own {
+            // What any earlier restore wrote is older than `base`.
+            self.ours.clear();
+        }
+        self.base = moment.oldest;
+        self.ours.push(moment.own);
+        Ok(restored)
+    }
+
+    async fn restore_counters(&self, work: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let now = self.read_counters(&mut *work).await?;
+        for (now, then) in now.iter().zip(&self.sequences) {
             if (now.last_value, now.is_called) != (then.last_value, then.is_called) {
                 sqlx::query("SELECT setval($1::text::regclass, $2, $3)")
                     .bind(&then.name)
@@ -265,9 +308,7 @@ impl Snapshot {
                     .await?;
             }
         }
-        work.commit().await?;
-        self.base = base;
-        Ok(restored)
+        Ok(())
     }
 
     /// The tables of these numbers. Where foreign keys stay awake, also all that
@@ -286,15 +327,21 @@ impl Snapshot {
         chosen
     }
 
-    async fn refill(&self, work: &mut PgConnection, changed: &[&Table]) -> Result<(), sqlx::Error> {
+    /// Fills tables from their copies: by key only what is missing or changed,
+    /// unless the `whole` is to be written anew.
+    async fn refill(
+        &self,
+        work: &mut PgConnection,
+        changed: &[&Table],
+        whole: bool,
+    ) -> Result<(), sqlx::Error> {
         if changed.is_empty() {
             return Ok(());
         }
-        let quieten = match self.quiet {
-            true => "SET LOCAL session_replication_role = replica",
-            false => "SET CONSTRAINTS ALL DEFERRED",
-        };
-        work.execute(quieten).await?;
+        if !self.quiet {
+            work.execute("SET CONSTRAINTS ALL DEFERRED").await?;
+        }
+        let by_key = |table: &Table| !whole && self.by_key(table);
         let loud = |table: &&&Table| !self.quiet && table.triggers;
         for table in changed.iter().filter(loud) {
             let sql = format!("ALTER TABLE {} DISABLE TRIGGER USER", table.name);
@@ -302,12 +349,9 @@ impl Snapshot {
         }
         // Children are emptied first, and parents filled first.
         for table in changed.iter().rev() {
-            if self.by_key(table) {
-                let sql = format!(
-                    "DELETE FROM ONLY {} WHERE age(xmin) < age($1::text::xid)",
-                    table.name
-                );
-                let delete = sqlx::query(&sql).bind(&self.base);
+            if by_key(table) {
+                let sql = format!("DELETE FROM ONLY {} WHERE {NEWER}", table.name);
+                let delete = sqlx::query(&sql).bind(&self.base).bind(&self.ours);
                 delete.execute(&mut *work).await?;
             } else {
                 let sql = format!("DELETE FROM ONLY {}", table.name);
@@ -315,7 +359,7 @@ impl Snapshot {
             }
         }
         for table in changed {
-            if let Some(sql) = table.insert(self.by_key(table)) {
+            if let Some(sql) = table.insert(by_key(table)) {
                 sqlx::query(&sql).execute(&mut *work).await?;
             }
         }
@@ -333,10 +377,11 @@ impl Snapshot {
     }
 
     /// Takes in tables that came since, as empty ones.
-    async fn follow_changes(&mut self, work: &mut PgConnection) -> Result<(), RestoreError> {
-        let now: String = sqlx::query_scalar(FINGERPRINT)
-            .fetch_one(&mut *work)
-            .await?;
+    async fn follow_changes(
+        &mut self,
+        now: String,
+        work: &mut PgConnection,
+    ) -> Result<(), RestoreError> {
         if now == self.fingerprint {
             return Ok(());
         }
@@ -380,20 +425,11 @@ impl Table {
                 .map(|column| format!("t.{column} = c.{column}"))
                 .collect();
             let same = same.join(" AND ");
-            sql += &format!(" WHERE NOT EXISTS (SELECT FROM ONLY {name} t WHERE {same})");
+            let _ = write!(
+                sql,
+                " WHERE NOT EXISTS (SELECT FROM ONLY {name} t WHERE {same})"
+            );
         }
         Some(sql)
     }
-}
-
-/// Whether this role may keep triggers and foreign keys quiet.
-async fn can_be_quiet(connection: &mut PgConnection) -> bool {
-    let set = connection
-        .execute("SET session_replication_role = replica")
-        .await;
-    if set.is_ok() {
-        let reset = connection.execute("RESET session_replication_role").await;
-        return reset.is_ok();
-    }
-    false
 }
