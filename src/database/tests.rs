@@ -229,6 +229,37 @@ async fn postgres_puts_every_round_back() {
     every_round_is_undone(Engine::Postgres).await;
 }
 
+/// One that began before a restore and commits after it, so that its number is
+/// older than the restore's.
+#[tokio::test]
+async fn a_transaction_of_postgres_that_outlives_restores_is_undone() {
+    let mut database = ready(Engine::Postgres).await;
+    let before = contents(database.as_mut()).await;
+    let mut straggler = Other::new(database.as_ref()).await;
+    let mut service = Other::new(database.as_ref()).await;
+    // Few restores, and more than are remembered; these write all rows anew, so
+    // that none may be locked.
+    for (restores, sql) in [
+        (1, "UPDATE pair SET c = 'z' WHERE a = 1"),
+        (250, "INSERT INTO pair VALUES (2, 2, 'z')"),
+    ] {
+        straggler.run("BEGIN").await;
+        straggler.run(sql).await;
+        for _ in 0..restores {
+            service.run("UPDATE event SET what = 'round'").await;
+            database.restore().await.unwrap();
+            assert_eq!(contents(database.as_mut()).await, before);
+        }
+        straggler.run("COMMIT").await;
+        assert_ne!(contents(database.as_mut()).await, before);
+        database.restore().await.unwrap();
+        assert_eq!(contents(database.as_mut()).await, before);
+        assert!(database.restore().await.unwrap().is_empty());
+    }
+    drop((straggler, service));
+    database.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_writer_of_sqlite_is_waited_for() {
     a_writer_is_seen(Engine::Sqlite).await;
