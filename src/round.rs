@@ -137,6 +137,7 @@ impl Stage {
             key: None,
             replica: 0,
             session: &gathered.session,
+            setup: true,
         })?;
         let url = self.service.urls()[0].clone();
         gathered.jar.add_to(&mut request, &url);
@@ -186,6 +187,7 @@ impl Stage {
                     key: call.key.as_deref(),
                     replica,
                     session: &gathered.session,
+                    setup: false,
                 })?;
                 gathered.jar.add_to(&mut request, &urls[replica]);
                 Ok(Shot {

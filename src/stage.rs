@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::database::{self, Database, Source};
 use crate::drive::Driver;
@@ -77,7 +77,7 @@ impl Stage {
         let stubs = Stubs::start(&target).await?;
         let start = Start {
             context: json!({
-                "database": { "url": database.url(), "engine": engine.name() },
+                "database": context(database.as_ref()),
                 "stubs": stubs.context(),
             }),
             env: options.env.clone(),
@@ -197,6 +197,15 @@ fn choose_engine(target: &Target, options: &Options) -> Result<(Engine, String),
     Err(Failure::NoEngine(refused.join("\n")))
 }
 
+/// What templates see as `database`.
+fn context(database: &dyn Database) -> Value {
+    let mut context = json!({ "url": database.url(), "engine": database.engine().name() });
+    if let Some(path) = database.path() {
+        context["path"] = json!(path);
+    }
+    context
+}
+
 /// Runs the target's prepare steps, unless the database holds tables already.
 async fn prepare(
     target: &Target,
@@ -204,7 +213,7 @@ async fn prepare(
     guard: &Guard,
     tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), Failure> {
-    let steps = target.prepare(database.engine())?;
+    let steps = target.prepare(&json!({ "database": context(database) }))?;
     if steps.is_empty() {
         return Ok(());
     }

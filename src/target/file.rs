@@ -68,8 +68,9 @@ pub struct ServiceSection {
     #[schemars(with = "Option<u16>")]
     pub port: Option<Spanned<u16>>,
     /// The service's environment, beside deadheat's own. Templates may use
-    /// `database.url`, `database.engine`, `port`, `replica` and
-    /// `stubs.NAME.url`. `DATABASE_URL` and `PORT` are set unless this does.
+    /// `database.url`, `database.engine`, for SQLite `database.path`, `port`,
+    /// `replica` and `stubs.NAME.url`. `DATABASE_URL` and `PORT` are set unless
+    /// this does.
     #[serde(default)]
     #[schemars(with = "IndexMap<String, String>")]
     pub env: IndexMap<String, Spanned<String>>,
@@ -108,9 +109,9 @@ pub struct DatabaseSection {
     /// `postgres`, `sqlite`.
     #[schemars(with = "Vec<crate::target::file::EngineName>")]
     pub engines: Vec<Spanned<String>>,
-    /// What makes schema and fixtures, in order: SQL files (templates may use
-    /// `database.engine`), or commands. What the service itself creates when it
-    /// starts counts as well.
+    /// What makes schema and fixtures, in order: SQL files or commands, both
+    /// templates, which may use `database` as `env` does. What the service itself
+    /// creates when it starts counts as well.
     #[serde(default)]
     #[schemars(with = "Vec<PrepareStep>")]
     pub prepare: Vec<Spanned<PrepareStep>>,

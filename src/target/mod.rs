@@ -140,12 +140,11 @@ impl Target {
     }
 
     /// The files and commands that prepare the database, with their templates
-    /// rendered, each with its place in the file.
-    pub fn prepare(&self, engine: Engine) -> Result<Vec<(PrepareStep, Problem)>, TargetError> {
-        let context = serde_json::json!({ "database": { "engine": engine.name() } });
+    /// rendered, each with its place in the file. The context holds `database`.
+    pub fn prepare(&self, context: &Value) -> Result<Vec<(PrepareStep, Problem)>, TargetError> {
         let render = |text: &str, at: &std::ops::Range<usize>| {
             self.templates
-                .text(text, &context)
+                .text(text, context)
                 .map_err(|error| self.problem(Problem::new(at.clone(), error.to_string())))
         };
         self.file

@@ -33,6 +33,9 @@ pub struct Rendering<'a> {
     pub replica: usize,
     /// What the actor has gathered.
     pub session: &'a Session,
+    /// Whether this is a set-up call: those of its actor's headers that are made
+    /// of what is yet to be captured are left out.
+    pub setup: bool,
 }
 
 impl Target {
@@ -88,7 +91,10 @@ impl Target {
         let mut with_body = context;
         with_body["body"] = Value::String(body.clone());
         let of_actor = call.actor.map(|name| &self.file.actors[name].headers);
-        for (name, template) in of_actor.into_iter().flatten().chain(&section.headers) {
+        let of_actor = of_actor.into_iter().flatten().filter(|(_, template)| {
+            !call.setup || self.templates.known(template.get_ref(), &with_body)
+        });
+        for (name, template) in of_actor.chain(&section.headers) {
             let value = render(template.get_ref(), template.span(), &with_body)?;
             headers.insert(name.to_ascii_lowercase(), value);
         }
@@ -203,6 +209,7 @@ mod tests {
             key: Some("k-1"),
             replica: 0,
             session,
+            setup: false,
         }
     }
 
@@ -253,6 +260,37 @@ mod tests {
         assert!(target.capture("page", &page, &mut session).is_empty());
         let request = target.request(rendering("buy", &values, &session)).unwrap();
         assert_eq!(request.body, "csrf=a%26b&n=1+2");
+    }
+
+    #[test]
+    fn a_header_of_the_session_comes_with_the_session() {
+        let target = target(
+            "[actors.ann]\nheaders = { Authorization = 'Bearer {{ token }}', X-Who = 'ann' }\n\
+             [operations.sign-in]\nrequest = 'POST /in'\nrace = false\n\
+             capture.token = { header = 'X-Token' }\n[operations.buy]\nrequest = 'POST /buy'\n",
+        );
+        let values = Row::new();
+        let mut session = Session::default();
+        let headers = |operation, setup, session: &Session| {
+            target
+                .request(Rendering {
+                    actor: Some("ann"),
+                    setup,
+                    ..rendering(operation, &values, session)
+                })
+                .map(|request| request.headers)
+        };
+        let who = ("x-who".to_owned(), "ann".to_owned());
+        assert_eq!(headers("sign-in", true, &session).unwrap(), [who.clone()]);
+        assert!(headers("buy", false, &session).is_err(), "nobody signed in");
+        let answer = Answer {
+            status: 200,
+            headers: vec![("x-token".to_owned(), "t".to_owned())],
+            body: String::new(),
+        };
+        assert!(target.capture("sign-in", &answer, &mut session).is_empty());
+        let bearer = ("authorization".to_owned(), "Bearer t".to_owned());
+        assert_eq!(headers("buy", false, &session).unwrap(), [bearer, who]);
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl Templates {
         Ok(names)
     }
 
+    /// Whether the context holds every name that a template takes from outside.
+    pub fn known(&self, template: &str, context: &Value) -> bool {
+        self.names(template)
+            .is_ok_and(|names| names.iter().all(|name| context.get(name).is_some()))
+    }
+
     /// Renders a template to text.
     pub fn text(&self, template: &str, context: &Value) -> Result<String, Error> {
         if !template.contains("{{") && !template.contains("{%") {
