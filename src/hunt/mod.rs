@@ -228,10 +228,9 @@ impl<'a> Hunt<'a> {
                 }
                 Verdict::Violated(violations) => {
                     unjudged = 0;
-                    let new = violations.iter().find(|violation| {
-                        let mut known = self.findings.iter();
-                        !known.any(|finding| finding.explains(violation, &scenario))
-                    });
+                    let new = violations
+                        .iter()
+                        .find(|violation| !self.explained(violation, &scenario));
                     match new.cloned() {
                         None => self.tally.explained += 1,
                         Some(rule) => self.found(seed, tree, &scenario, &rule, round).await?,
@@ -245,6 +244,19 @@ impl<'a> Hunt<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Whether a finding has the cause of a violation: it breaks the same rule,
+    /// and its race needs no endpoint that this one lacks. Two operations of one
+    /// endpoint share its code.
+    fn explained(&self, violation: &Violation, scenario: &Scenario) -> bool {
+        let endpoints = |scenario| self.stage.target().endpoints(scenario);
+        let here = endpoints(scenario);
+        self.findings.iter().any(|finding| {
+            let mut broken = finding.violations.iter();
+            broken.any(|known| known.same_rule(violation))
+                && endpoints(&finding.scenario).is_subset(&here)
+        })
     }
 
     /// From a violation to a finding: estimate, shrink, measure, keep, tell.

@@ -76,14 +76,3 @@ impl std::fmt::Display for Rate {
         write!(f, "{}/{}", self.hits, self.tries)
     }
 }
-
-impl Finding {
-    /// Whether a violation in a race of these operations has this cause: the
-    /// same rule broken by a race that holds all the operations of this one.
-    pub fn explains(&self, violation: &Violation, scenario: &Scenario) -> bool {
-        self.violations
-            .iter()
-            .any(|known| known.same_rule(violation))
-            && self.scenario.operations().is_subset(&scenario.operations())
-    }
-}

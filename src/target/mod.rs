@@ -13,12 +13,14 @@ pub mod request;
 pub mod schema;
 pub mod template;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::model::engine::Engine;
+use crate::model::scenario::Scenario;
 use crate::target::error::{Invalid, Problem, TargetError, from_toml};
 use crate::target::file::{PrepareStep, TargetFile};
 pub use crate::target::operation::Operation;
@@ -126,6 +128,19 @@ impl Target {
         }))
     }
 
+    /// The endpoints that a race calls: methods and paths as the file has them,
+    /// without their queries.
+    pub fn endpoints(&self, scenario: &Scenario) -> BTreeSet<(&str, &str)> {
+        let operations = scenario.operations().into_iter();
+        operations
+            .filter_map(|name| self.operations.get(name))
+            .map(|operation| {
+                let path = operation.path.split('?').next().unwrap_or_default();
+                (operation.method.as_str(), path)
+            })
+            .collect()
+    }
+
     /// How many replicas of the service run.
     pub fn replicas(&self) -> usize {
         let service = &self.file.service;
@@ -182,5 +197,31 @@ impl Target {
             env.insert(name.clone(), value.clone());
         }
         Ok(env.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::scenario::Role;
+    use crate::shrink::testing::scenario;
+
+    #[test]
+    fn operations_of_one_endpoint_are_one() {
+        let text = "[service]\nstart = 'x'\n[database]\nengines = ['sqlite']\n\
+            [operations.one]\nrequest = 'POST /orders'\n[operations.two]\nrequest = 'POST /orders?n=2'\n\
+            [operations.page]\nrequest = 'GET /orders'\n";
+        let target = Target::parse(Path::new("x"), Path::new("/"), text.to_owned()).unwrap();
+        let endpoints = |names: &[&str]| {
+            let calls: Vec<(&str, Role)> =
+                names.iter().map(|name| (*name, Role::Original)).collect();
+            let scenario = scenario(&calls);
+            let endpoints = target.endpoints(&scenario).into_iter();
+            endpoints
+                .map(|(method, path)| format!("{method} {path}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(endpoints(&["one", "two"]), ["POST /orders"]);
+        assert_eq!(endpoints(&["two", "page"]), ["GET /orders", "POST /orders"]);
     }
 }

@@ -281,7 +281,10 @@ mod tests {
                 .map(|request| request.headers)
         };
         let who = ("x-who".to_owned(), "ann".to_owned());
-        assert_eq!(headers("sign-in", true, &session).unwrap(), [who.clone()]);
+        assert_eq!(
+            headers("sign-in", true, &session).unwrap(),
+            std::slice::from_ref(&who)
+        );
         assert!(headers("buy", false, &session).is_err(), "nobody signed in");
         let answer = Answer {
             status: 200,
