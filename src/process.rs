@@ -25,6 +25,10 @@ const END_WITHIN: Duration = Duration::from_millis(300);
 /// its own may hold the pipe open.
 const DRAIN_WITHIN: Duration = Duration::from_millis(200);
 
+/// What `cargo run` tells deadheat of itself. A command that builds the service with
+/// cargo takes it for a change in its own environment, and builds much anew.
+const OF_CARGO: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// Why a command did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
@@ -81,7 +85,16 @@ impl Process {
             command: command.to_owned(),
             source,
         };
-        let mut child = Command::new("/bin/sh")
+        let of_cargo = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            OF_CARGO
+                .iter()
+                .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        });
+        let mut shell = Command::new("/bin/sh");
+        for name in of_cargo {
+            shell.env_remove(name);
+        }
+        let mut child = shell
             .args(["-c", command])
             .current_dir(folder)
             .envs(env.iter().map(|(name, value)| (name, value)))
@@ -234,6 +247,17 @@ mod tests {
             text.contains("  | 100") && !text.contains("  | 50\n"),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn what_cargo_tells_of_deadheat_is_not_passed_on() {
+        assert!(
+            std::env::var("CARGO_PKG_NAME").is_ok(),
+            "cargo runs this test"
+        );
+        run("test -z \"$CARGO_PKG_NAME$CARGO_MANIFEST_DIR\"")
+            .await
+            .unwrap();
     }
 
     #[tokio::test]

@@ -94,7 +94,8 @@ fn progress(rounds: u64, elapsed: Duration, findings: usize) -> String {
     #[allow(clippy::cast_precision_loss)] // Rounds are far below 2^53.
     let per_second = rounds as f64 / elapsed.as_secs_f64().max(0.001);
     let findings = counted(findings, "finding");
-    format!("{rounds} rounds, {per_second:.0}/s, {findings}")
+    let rounds = counted(usize::try_from(rounds).unwrap_or(usize::MAX), "round");
+    format!("{rounds}, {per_second:.0}/s, {findings}")
 }
 
 fn counted(number: usize, name: &str) -> String {
