@@ -41,10 +41,10 @@ fn found_kept_replayed_and_met_again(engine: &str) {
     }
     let file = finding["file"].as_str().unwrap();
 
-    let replay = place.run(&["replay", file, "--times", "20"]);
+    let replay = place.run(&["replay", file, "--times", "60"]);
     assert_eq!(replay.code, Some(1), "{replay:#?}");
     assert!(
-        replay.out.contains(says) && replay.out.contains("of 20 times"),
+        replay.out.contains(says) && replay.out.contains("of 60 times"),
         "{replay:#?}"
     );
 
@@ -55,10 +55,10 @@ fn found_kept_replayed_and_met_again(engine: &str) {
         "{again:#?}"
     );
 
-    let repaired = place.run(&["replay", file, "--times", "20", "--env", "SHOP_BUGS="]);
+    let repaired = place.run(&["replay", file, "--times", "60", "--env", "SHOP_BUGS="]);
     assert_eq!(repaired.code, Some(0), "{repaired:#?}");
     assert!(
-        repaired.out.contains("failed 0 of 20 times"),
+        repaired.out.contains("failed 0 of 60 times"),
         "{repaired:#?}"
     );
 }

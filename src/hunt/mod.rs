@@ -40,6 +40,10 @@ const TRIES_FOR_ONE_HIT: f64 = 3.0;
 const FEWEST_TRIES: u32 = 4;
 const MOST_TRIES: u32 = 60;
 
+/// A kept finding is tried at least as often: its rate was measured on another day,
+/// or on a machine with less to do.
+const FEWEST_OF_CORPUS: u32 = 30;
+
 /// What a hunt is to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -162,7 +166,7 @@ impl<'a> Hunt<'a> {
                 )));
                 continue;
             }
-            let tries = tries_for(kept.rate);
+            let tries = tries_for(kept.rate).max(FEWEST_OF_CORPUS);
             let mut trials = Trials::new(self.stage, self.stop, None);
             let failed = trials
                 .until_failed(&kept.scenario, &kept.rules(), tries)
