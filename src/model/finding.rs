@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::engine::Engine;
 use crate::model::history::History;
 use crate::model::scenario::Scenario;
+use crate::model::schedule::Schedule;
 use crate::model::verdict::Violation;
 
 /// The version of the finding's shape on disk.
@@ -41,7 +42,7 @@ pub struct Finding {
     pub scenario: Scenario,
     /// The choices made at the gate; `None` for a free race.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<serde_json::Value>,
+    pub schedule: Option<Schedule>,
     /// Everything that the last failing try violated.
     pub violations: Vec<Violation>,
     /// What the clients of the last failing try saw.

@@ -7,6 +7,8 @@ pub mod finding;
 pub mod history;
 pub mod observed;
 pub mod scenario;
+pub mod schedule;
+pub mod step;
 pub mod verdict;
 
 /// One row of a query: columns in the order in which the query names them.
