@@ -4,6 +4,7 @@ use crate::corpus::CorpusError;
 use crate::database::DatabaseError;
 use crate::drive::DriveError;
 use crate::exit::Exit;
+use crate::gate::GateError;
 use crate::guard::GuardError;
 use crate::process::ProcessError;
 use crate::service::ServiceError;
@@ -43,6 +44,9 @@ pub enum Failure {
     /// A stand-in cannot be put up.
     #[error(transparent)]
     Stub(#[from] StubError),
+    /// The gate cannot be put up.
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// Round after round could not be judged.
     #[error(
         "{rounds} rounds in a row could not be judged, the last because {why}\n\
@@ -88,6 +92,7 @@ impl Failure {
             | Failure::Prepare(_)
             | Failure::Service(_)
             | Failure::Drive(_)
+            | Failure::Gate(_)
             | Failure::Stub(StubError::Listen { .. })
             | Failure::NothingJudged { .. }
             | Failure::Report { .. } => Exit::Environment,

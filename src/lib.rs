@@ -7,21 +7,27 @@
 //!    [`service`] and [`drive`];
 //! 3. [`generate`]: from a seed to a [scenario](model::scenario);
 //! 4. [`round`]: restore, set up, race, settle, observe, judge;
-//! 5. [`oracle`]: from what happened to a [verdict](model::verdict);
-//! 6. [`hunt`]: round after round, and what becomes of a violation;
-//! 7. [`shrink`]: from a failing scenario to one that a person would have written;
-//! 8. [`corpus`]: findings on disk;
-//! 9. [`report`]: what is told of it all.
+//! 5. [`schedule`]: which call moves next, where that can be decided;
+//! 6. [`oracle`]: from what happened to a [verdict](model::verdict);
+//! 7. [`hunt`]: round after round, and what becomes of a violation;
+//! 8. [`shrink`]: from a failing scenario to one that a person would have written;
+//! 9. [`corpus`]: findings on disk;
+//! 10. [`report`]: what is told of it all.
+//!
+//! [`gate`] stands between a service and its PostgreSQL server and holds SQL steps;
+//! [`wire`] is the protocol that it speaks.
 //!
 //! ARCHITECTURE.md tells the same at more length, with who may know whom.
 
 pub mod cli;
+mod clock;
 pub mod corpus;
 pub mod database;
 pub mod drive;
 pub mod exit;
 pub mod failure;
 mod files;
+pub mod gate;
 pub mod generate;
 pub mod guard;
 pub mod hunt;
@@ -30,8 +36,10 @@ pub mod oracle;
 pub mod process;
 pub mod report;
 pub mod round;
+pub mod schedule;
 pub mod service;
 pub mod shrink;
 pub mod stage;
 pub mod stub;
 pub mod target;
+pub mod wire;

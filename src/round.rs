@@ -4,6 +4,8 @@
 //! service lets it be. It knows neither how scenarios are found nor what becomes
 //! of a verdict.
 
+mod gated;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -12,8 +14,10 @@ use crate::failure::Failure;
 use crate::model::history::{Ending, Expected, History, Made, Request};
 use crate::model::observed::{Effects, InvariantRows, Observed};
 use crate::model::scenario::{Call, RetryWhen, Role, Scenario, SetupCall};
+use crate::model::schedule::{Choice, Schedule};
 use crate::model::verdict::Verdict;
 use crate::oracle;
+use crate::schedule::Scheduler;
 use crate::stage::{Stage, rows};
 use crate::target::error::TargetError;
 use crate::target::request::{Rendering, Session};
@@ -46,10 +50,28 @@ struct Gathered {
 /// The actors of a round, by their names.
 type Actors = HashMap<Option<String>, Gathered>;
 
+impl Round {
+    /// Who moved when, if that was decided at the gate.
+    pub fn schedule(&self) -> Option<Schedule> {
+        let choices: Vec<Choice> = self.history.steps.iter().map(Choice::of).collect();
+        (!choices.is_empty()).then_some(Schedule { choices })
+    }
+}
+
 impl Stage {
-    /// Makes one round of a scenario.
+    /// Makes one round of a scenario, its race free.
     pub async fn round(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
-        let made = self.make(scenario).await;
+        self.round_by(scenario, None).await
+    }
+
+    /// Makes one round of a scenario, its steps let go at the gate as the scheduler
+    /// says, which is ready for a round; without one, its race is free.
+    pub async fn round_by(
+        &mut self,
+        scenario: &Scenario,
+        scheduler: Option<&mut dyn Scheduler>,
+    ) -> Result<Round, Failure> {
+        let made = self.make(scenario, scheduler).await;
         if matches!(made, Err(Failure::Drive(_))) {
             // That it died says more than that nothing listens there.
             self.service.check_lost().await?;
@@ -57,7 +79,11 @@ impl Stage {
         made
     }
 
-    async fn make(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
+    async fn make(
+        &mut self,
+        scenario: &Scenario,
+        scheduler: Option<&mut dyn Scheduler>,
+    ) -> Result<Round, Failure> {
         let actors = match self.begin(scenario).await? {
             Ok(actors) => actors,
             Err(why) => {
@@ -68,7 +94,10 @@ impl Stage {
                 });
             }
         };
-        let history = self.race(scenario, &actors).await?;
+        let (history, unclear) = match scheduler {
+            None => (self.race(scenario, &actors).await?, None),
+            Some(scheduler) => self.gated_race(scenario, &actors, scheduler).await?,
+        };
         let dropped = |call: &Made| matches!(call.ending, Ending::Dropped(_));
         if history.calls.iter().any(dropped) {
             self.service.check_lost().await?;
@@ -81,6 +110,8 @@ impl Stage {
             Verdict::Inconclusive(format!(
                 "{limit} after the last answer the service was still at work in the database: {busy}"
             ))
+        } else if let Some(unclear) = unclear {
+            Verdict::Inconclusive(unclear)
         } else {
             let observed = self.observe(&history).await?;
             oracle::judge(&history, &observed)
@@ -205,16 +236,21 @@ impl Stage {
         let shots = self.shots(scenario, actors)?;
         let limit = self.target.file.service.answer_within;
         let flights = self.driver.race(&shots, limit).await?;
-        let calls = scenario.race.iter().zip(shots).zip(flights);
         Ok(History {
-            calls: calls
-                .map(|((call, shot), flight)| {
-                    let succeeded = matches!(&flight.ending, Ending::Answered(answer)
-                        if self.target.succeeded(&call.operation, answer));
-                    self.made(call, shot.request, succeeded, flight)
-                })
-                .collect(),
+            calls: self.all_made(scenario, shots, flights),
+            steps: Vec::new(),
         })
+    }
+
+    fn all_made(&self, scenario: &Scenario, shots: Vec<Shot>, flights: Vec<Flight>) -> Vec<Made> {
+        let calls = scenario.race.iter().zip(shots).zip(flights);
+        calls
+            .map(|((call, shot), flight)| {
+                let succeeded = matches!(&flight.ending, Ending::Answered(answer)
+                    if self.target.succeeded(&call.operation, answer));
+                self.made(call, shot.request, succeeded, flight)
+            })
+            .collect()
     }
 
     fn made(&self, call: &Call, request: Request, succeeded: bool, flight: Flight) -> Made {

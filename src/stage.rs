@@ -1,13 +1,20 @@
 //! What rounds run on: the database, the stand-ins, the service and the
 //! connections to it, put up in this order and taken down in the other.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::database::{self, Database, Source};
 use crate::drive::Driver;
 use crate::failure::Failure;
+use crate::gate::control::Pace;
+use crate::gate::reader::Reader;
+use crate::gate::sql::{CATALOG, Catalog};
+use crate::gate::{Event, Gate, GateError, Statement, Upstream};
 use crate::generate::{Pools, pool_queries};
 use crate::guard::Guard;
 use crate::model::Row;
@@ -37,6 +44,8 @@ pub struct Options {
     pub may_reset: bool,
     /// Variables of the service that are overridden.
     pub env: Vec<(String, String)>,
+    /// Whether a gate stands before the database, if it is PostgreSQL.
+    pub gated: bool,
 }
 
 /// Everything that a round needs, standing.
@@ -47,6 +56,44 @@ pub struct Stage {
     pub(crate) service: Service,
     pub(crate) driver: Driver,
     pub(crate) pools: Pools,
+    /// `None` where all races are free.
+    pub(crate) gating: Option<Gating>,
+}
+
+/// The gate, and what is known of what goes through it.
+pub(crate) struct Gating {
+    pub(crate) gate: Gate,
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) reader: Arc<Reader>,
+    /// The server process of each session.
+    pub(crate) processes: HashMap<u64, i32>,
+    pub(crate) pace: Pace,
+}
+
+impl Gating {
+    async fn open(url: &str) -> Result<Gating, GateError> {
+        let reader = Arc::new(Reader::default());
+        let (tell, events) = mpsc::unbounded_channel();
+        let asked = Arc::clone(&reader);
+        let matters = move |statement: &Statement| asked.matters(statement);
+        let gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
+        Ok(Gating {
+            gate,
+            events,
+            reader,
+            processes: HashMap::new(),
+            pace: Pace::default(),
+        })
+    }
+
+    /// Learns the tables that stand now.
+    async fn learn(&self, database: &mut dyn Database) -> Result<(), Failure> {
+        let rows = database.query(CATALOG, None).await?;
+        let catalog = Catalog::from_rows(&rows);
+        let catalog = catalog.map_err(|error| Failure::Internal(error.to_string()))?;
+        self.reader.learn(catalog);
+        Ok(())
+    }
 }
 
 impl Stage {
@@ -75,11 +122,17 @@ impl Stage {
         service::build(&target, guard).await?;
         prepare(&target, database.as_mut(), guard, tell).await?;
         let stubs = Stubs::start(&target).await?;
+        let gating = if options.gated && engine == Engine::Postgres {
+            Some(Gating::open(database.url()).await?)
+        } else {
+            None
+        };
+        let mut of_database = context(database.as_ref());
+        if let Some(gating) = &gating {
+            of_database["url"] = json!(gating.gate.url(database.url())?);
+        }
         let start = Start {
-            context: json!({
-                "database": context(database.as_ref()),
-                "stubs": stubs.context(),
-            }),
+            context: json!({ "database": of_database, "stubs": stubs.context() }),
             env: options.env.clone(),
             guard: guard.clone(),
         };
@@ -91,6 +144,9 @@ impl Stage {
         let service = Service::start(&target, start).await?;
         database.settle(Duration::ZERO, CALM_WITHIN).await?;
         database.take_snapshot().await?;
+        if let Some(gating) = &gating {
+            gating.learn(database.as_mut()).await?;
+        }
         let pools = draw_pools(&target, database.as_mut()).await?;
         try_rules(&target, database.as_mut()).await?;
         let driver = Driver::new(service.urls())?;
@@ -101,7 +157,13 @@ impl Stage {
             service,
             driver,
             pools,
+            gating,
         })
+    }
+
+    /// Whether a gate stands before the database.
+    pub fn is_gated(&self) -> bool {
+        self.gating.is_some()
     }
 
     /// The target that is tested.

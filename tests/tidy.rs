@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each part may use of the others. A part that is not listed is new: say
 /// here what it may know.
-const MAY_KNOW: [(&str, &[&str]); 21] = [
+const MAY_KNOW: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("target", &["model"]),
     ("guard", &[]),
@@ -14,37 +14,43 @@ const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("exit", &[]),
     ("process", &["guard"]),
     ("generate", &["model", "target"]),
-    ("drive", &["model"]),
+    ("clock", &[]),
+    ("drive", &["clock", "model"]),
+    ("schedule", &["model"]),
     ("oracle", &["model"]),
     ("shrink", &["model"]),
     ("corpus", &["model", "files"]),
     ("report", &["model", "files"]),
     ("stub", &["model", "target"]),
     ("database", &["model", "guard"]),
+    ("wire", &[]),
+    ("gate", &["model", "wire"]),
     ("service", &["model", "target", "guard", "process"]),
     (
         "failure",
         &[
-            "corpus", "database", "drive", "exit", "guard", "process", "service", "stub", "target",
+            "corpus", "database", "drive", "exit", "gate", "guard", "process", "service", "stub",
+            "target",
         ],
     ),
     (
         "stage",
         &[
-            "database", "drive", "failure", "generate", "guard", "model", "process", "service",
-            "stub", "target",
+            "database", "drive", "failure", "gate", "generate", "guard", "model", "process",
+            "service", "stub", "target",
         ],
     ),
     (
         "round",
         &[
-            "drive", "failure", "model", "oracle", "stage", "stub", "target",
+            "clock", "database", "drive", "failure", "gate", "model", "oracle", "schedule",
+            "stage", "stub", "target",
         ],
     ),
     (
         "hunt",
         &[
-            "corpus", "failure", "generate", "model", "round", "shrink", "stage",
+            "corpus", "failure", "generate", "model", "round", "schedule", "shrink", "stage",
         ],
     ),
     (

@@ -1,5 +1,6 @@
 //! `deadheat replay`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cli::arguments::{Place, calls, seed};
@@ -8,10 +9,11 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::generate::Generator;
 use crate::guard::Guard;
-use crate::hunt::{Halt, Stop, Trials};
+use crate::hunt::{Case, Halt, Stop, Trials};
 use crate::model::event::{Event, Listener};
 use crate::model::finding::{FORMAT, Finding, Rate};
 use crate::model::scenario::Scenario;
+use crate::model::verdict::Verdict;
 use crate::report::finding;
 use crate::report::terminal::Terminal;
 use crate::stage::Stage;
@@ -55,6 +57,8 @@ impl Replay {
             if options.database_url.is_none() {
                 options.engine = options.engine.or(Some(kept.engine));
             }
+            // What was found at the gate is made again there.
+            options.gated |= kept.schedule.is_some();
             // What the command line says comes later, and so wins.
             options.env = kept.env.iter().chain(&options.env).cloned().collect();
         }
@@ -160,11 +164,11 @@ impl Replay {
         let rules = finding.rules();
         let mut rate = Rate::default();
         let mut shown = None;
-        let mut unjudged = 0;
+        let mut unjudged: BTreeMap<String, u32> = BTreeMap::new();
         let mut trials = Trials::new(stage, stop, None);
         let mut stopped = false;
         while rate.tries < self.times {
-            let round = match trials.once(&finding.scenario).await {
+            let round = match trials.once(Case::of(&finding)).await {
                 Ok(round) => round,
                 Err(Halt::Failed(failure)) => return Err(*failure),
                 Err(Halt::Stopped) => {
@@ -173,7 +177,9 @@ impl Replay {
                 }
             };
             rate.tries += 1;
-            unjudged += u32::from(round.unjudged());
+            if let Verdict::Inconclusive(why) = &round.verdict {
+                *unjudged.entry(why.clone()).or_default() += 1;
+            }
             if round.violates(&rules) {
                 rate.hits += 1;
                 shown = Some(round);
@@ -190,13 +196,18 @@ impl Replay {
             print!("\n{}", finding::text(&finding));
         }
         println!("\nfailed {} of {} times", rate.hits, rate.tries);
-        if unjudged > 0 {
-            println!("{unjudged} of them could not be judged");
+        for (why, times) in &unjudged {
+            println!("{times} of them could not be judged: {why}");
         }
-        if rate.hits == 0 && unjudged == rate.tries && !stopped {
+        let unclear: u32 = unjudged.values().sum();
+        if let Some(why) = unjudged.into_keys().next_back()
+            && rate.hits == 0
+            && unclear == rate.tries
+            && !stopped
+        {
             return Err(Failure::NothingJudged {
-                rounds: unjudged.into(),
-                why: "its set-up fails, or the database does not come to rest".to_owned(),
+                rounds: unclear.into(),
+                why,
             });
         }
         Ok(match (rate.hits, stopped) {

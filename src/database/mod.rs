@@ -80,6 +80,12 @@ pub trait Database: Send {
         limit: Duration,
     ) -> Result<Option<String>, DatabaseError>;
 
+    /// Whether the server process of a session waits for a lock that another holds.
+    /// An engine without such processes answers that none does.
+    async fn waits_for_lock(&mut self, _process: i32) -> Result<bool, DatabaseError> {
+        Ok(false)
+    }
+
     /// Removes all that deadheat made: the server, the folder, its own schema.
     async fn close(self: Box<Self>) -> Result<(), DatabaseError>;
 }

@@ -9,6 +9,7 @@
 //! - `writing`: knows when a request is written.
 //! - `request`, `connect`, `exchange`: a request, a connection, and the one on the other.
 //! - `race`: the barrier, and the shots that wait for others.
+//! - `led`: shots that go one by one, when they are told.
 //! - [`cookies`]: what a browser would remember.
 //!
 //! It knows requests and answers, and nothing of operations, databases or what an answer should be.
@@ -18,6 +19,7 @@ pub mod cookies;
 mod error;
 mod exchange;
 mod held;
+mod led;
 mod race;
 mod request;
 #[cfg(test)]
@@ -33,11 +35,12 @@ use url::Url;
 pub use cookies::Jar;
 pub use error::DriveError;
 pub use exchange::MOST_OF_AN_ANSWER;
+pub use led::Lead;
 
 use crate::model::history::{Ending, Request};
 use crate::model::scenario::HangUp;
-use connect::{Connector, Idle};
-use race::Loaded;
+use connect::{Connection, Connector, Idle};
+use race::{Landed, Loaded};
 use request::Message;
 
 /// Connections to the replicas of a service, kept open between races.
@@ -164,9 +167,35 @@ impl Driver {
         shots: &[Shot],
         limit: Duration,
     ) -> Result<Vec<Flight>, DriveError> {
+        let loaded = self.load(shots)?;
+        let landed = race::race(loaded, limit).await?;
+        Ok(self.land(shots, landed))
+    }
+
+    /// Fires the shots one by one, each when it is told to; their triggers count for nothing. The
+    /// future is the race, and ends when all have ended.
+    pub fn led<'a>(
+        &'a mut self,
+        shots: &'a [Shot],
+        limit: Duration,
+    ) -> (
+        Lead,
+        impl Future<Output = Result<Vec<Flight>, DriveError>> + 'a,
+    ) {
+        let (lead, reins) = led::reins(shots.len());
+        let race = async move {
+            let loaded = self.load(shots)?;
+            let landed = led::race(loaded, limit, reins).await?;
+            Ok(self.land(shots, landed))
+        };
+        (lead, race)
+    }
+
+    /// Takes an idle connection for each shot, where there is one.
+    fn load(&mut self, shots: &[Shot]) -> Result<Vec<(Loaded, Option<Connection>)>, DriveError> {
+        let count = self.replicas.len();
         let mut loaded = Vec::with_capacity(shots.len());
         for shot in shots {
-            let count = self.replicas.len();
             let replica = self.replicas.get_mut(shot.replica).ok_or_else(|| {
                 DriveError::fault(format!(
                     "replica {} of {count} does not exist",
@@ -182,8 +211,12 @@ impl Driver {
             };
             loaded.push((loading, replica.idle.take()));
         }
-        let landed = race::race(loaded, limit).await?;
-        let mut flights = Vec::with_capacity(landed.len());
+        Ok(loaded)
+    }
+
+    /// Keeps the connections that may be used again.
+    fn land(&mut self, shots: &[Shot], landed: Vec<Landed>) -> Vec<Flight> {
+        let mut flights = Vec::with_capacity(shots.len());
         for (shot, (flight, reusable)) in shots.iter().zip(landed) {
             if let (Some((since, connection)), Some(replica)) =
                 (reusable, self.replicas.get_mut(shot.replica))
@@ -192,6 +225,6 @@ impl Driver {
             }
             flights.push(flight);
         }
-        Ok(flights)
+        flights
     }
 }

@@ -13,12 +13,9 @@ use super::exchange::{Armed, Outcome};
 use super::request::Message;
 use super::writing::Plan;
 use super::{Flight, Trigger};
+use crate::clock::until;
 use crate::model::history::Ending;
 use crate::model::scenario::HangUp;
-
-/// The runtime's timers tick in milliseconds. What is left below this is slept by a thread, which
-/// the kernel wakes to some fifty microseconds.
-const TICKS: Duration = Duration::from_millis(2);
 
 /// A shot whose request is known to be valid.
 #[derive(Debug)]
@@ -39,20 +36,11 @@ pub(super) async fn race(
 ) -> Result<Vec<Landed>, DriveError> {
     // All stand before the first is written to, so that none is half-written for longer than need
     // be: servers close connections on which a request takes too long.
-    let opened = together(shots.into_iter().map(|(loaded, idle)| async move {
-        let connection = match idle {
-            Some(connection) => connection,
-            None => loaded.connector.open().await?,
-        };
-        Ok((loaded, connection))
-    }))
-    .await?;
-    let mut runners = together(opened.into_iter().map(|(loaded, connection)| async move {
-        let plan = loaded.plan();
-        let armed = Armed::arm(&loaded.connector, connection, &loaded.message, plan).await?;
-        Ok(Runner { loaded, armed })
-    }))
-    .await?;
+    let opened = open(shots).await?;
+    let arming = opened
+        .into_iter()
+        .map(|(loaded, connection)| Runner::arm(loaded, connection));
+    let mut runners = together(arming).await?;
     // While the last were armed, the first may have been closed.
     for runner in runners.iter_mut().filter(|runner| runner.is_at_barrier()) {
         runner.hold_out().await?;
@@ -91,25 +79,36 @@ pub(super) async fn race(
             };
             let (flight, end) = runner.finish(start, zero, limit, &tell).await;
             tell.send_modify(|progress| progress.ended = Some(end));
-            let reusable = match flight.released_us {
-                Some(_) => runner.armed.into_reusable(),
-                None => None,
-            };
+            let reusable = runner.into_reusable(&flight);
             Ok((flight, reusable))
         });
     }
     together(running).await
 }
 
+/// Connects those that have no connection yet.
+pub(super) async fn open(
+    shots: Vec<(Loaded, Option<Connection>)>,
+) -> Result<Vec<(Loaded, Connection)>, DriveError> {
+    together(shots.into_iter().map(|(loaded, idle)| async move {
+        let connection = match idle {
+            Some(connection) => connection,
+            None => loaded.connector.open().await?,
+        };
+        Ok((loaded, connection))
+    }))
+    .await
+}
+
 /// What the shots that wait for this one want to know.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+pub(super) struct Progress {
     released: Option<Instant>,
     ended: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Start {
+pub(super) enum Start {
     /// The last byte was let go; whether the socket has taken it.
     Released { at: Instant, taken: bool },
     /// The client left instead.
@@ -119,7 +118,7 @@ enum Start {
 }
 
 #[derive(Debug)]
-struct Runner {
+pub(super) struct Runner {
     loaded: Loaded,
     armed: Armed,
 }
@@ -134,6 +133,19 @@ impl Loaded {
 }
 
 impl Runner {
+    /// Writes the request but for what stays for the release.
+    pub(super) async fn arm(loaded: Loaded, connection: Connection) -> Result<Runner, DriveError> {
+        let plan = loaded.plan();
+        let armed = Armed::arm(&loaded.connector, connection, &loaded.message, plan).await?;
+        Ok(Runner { loaded, armed })
+    }
+
+    /// The connection, and since when it is idle, if it may be used again after this flight.
+    pub(super) fn into_reusable(self, flight: &Flight) -> Option<(Instant, Connection)> {
+        flight.released_us?;
+        self.armed.into_reusable()
+    }
+
     fn is_at_barrier(&self) -> bool {
         matches!(self.loaded.trigger, Trigger::Barrier)
     }
@@ -153,7 +165,7 @@ impl Runner {
     }
 
     /// The release.
-    fn go(&self) -> Start {
+    pub(super) fn go(&self) -> Start {
         if let Some(HangUp::HalfWay) = self.loaded.hang_up {
             self.armed.leave();
             Start::Left { at: Instant::now() }
@@ -201,7 +213,7 @@ impl Runner {
     }
 
     /// Waits for the end. Tells the flight and when it ended.
-    async fn finish(
+    pub(super) async fn finish(
         &mut self,
         start: Start,
         zero: Instant,
@@ -262,22 +274,10 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Waits until a moment, finer than the runtime's timers do.
-async fn until(moment: Instant) {
-    if let Some(early) = moment.checked_sub(TICKS)
-        && early > Instant::now()
-    {
-        tokio::time::sleep_until(early.into()).await;
-    }
-    let left = moment.saturating_duration_since(Instant::now());
-    if !left.is_zero() {
-        // It fails only when the runtime shuts down, which drops this too.
-        let _ = tokio::task::spawn_blocking(move || std::thread::sleep(left)).await;
-    }
-}
-
 /// Runs the futures at once, each as a task. Their results, in order, or the first error.
-async fn together<T, F>(futures: impl IntoIterator<Item = F>) -> Result<Vec<T>, DriveError>
+pub(super) async fn together<T, F>(
+    futures: impl IntoIterator<Item = F>,
+) -> Result<Vec<T>, DriveError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, DriveError>> + Send + 'static,

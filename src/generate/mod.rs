@@ -30,6 +30,7 @@ pub type Tree = Box<dyn ValueTree<Value = Scenario>>;
 #[derive(Debug)]
 pub struct Generator {
     scenarios: BoxedStrategy<Scenario>,
+    calls: (usize, usize),
 }
 
 impl Generator {
@@ -45,7 +46,13 @@ impl Generator {
         assert!(2 <= calls.0 && calls.0 <= calls.1 && calls.1 <= MOST_CALLS);
         Ok(Generator {
             scenarios: race::scenarios(target, pools, calls)?,
+            calls,
         })
+    }
+
+    /// The fewest and the most calls of its races.
+    pub fn calls(&self) -> (usize, usize) {
+        self.calls
     }
 
     /// The value tree of a seed.

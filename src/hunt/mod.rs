@@ -4,6 +4,9 @@
 //! A hunt emits one stream of [`Event`]s and knows none of its listeners. It
 //! ends early on a [`Stop`], with everything found so far.
 
+mod gated;
+mod pairs;
+mod reduce;
 mod stop;
 mod tally;
 mod trial;
@@ -18,21 +21,15 @@ use crate::model::finding::{FORMAT, Finding, Rate};
 use crate::model::scenario::Scenario;
 use crate::model::verdict::{Verdict, Violation};
 use crate::round::Round;
-use crate::shrink;
 use crate::stage::Stage;
 
 pub use stop::Stop;
 use tally::Tally;
-pub use trial::{Halt, Trials};
+pub use trial::{Case, Halt, Trials};
 
 /// After this many rounds in a row that could not be judged, a run ends: the
 /// environment is broken, and silence would pass for a clean bill.
 const MOST_UNJUDGED: u64 = 25;
-
-/// How often a violation is tried again before it is shrunk, at most.
-const ESTIMATE_TRIES: u32 = 30;
-/// How many failures are enough to know how often to try a candidate.
-const ESTIMATE_HITS: u32 = 5;
 
 /// A candidate that fails as often as the original is taken for one that does
 /// not fail in one case of twenty: `(1 - p)^(3 / p) < 0.05`.
@@ -77,6 +74,10 @@ pub struct Hunt<'a> {
     stop: &'a Stop,
     emit: &'a mut (dyn FnMut(&Event) + Send),
     begun: Instant,
+    /// Since when the search is on, the corpus left behind.
+    searching: Instant,
+    /// How many rounds in a row could not be judged.
+    unjudged: u64,
     tally: Tally,
     findings: Vec<Finding>,
 }
@@ -97,6 +98,8 @@ impl<'a> Hunt<'a> {
             stop,
             emit,
             begun: Instant::now(),
+            searching: Instant::now(),
+            unjudged: 0,
             tally: Tally::default(),
             findings: Vec::new(),
         }
@@ -145,6 +148,10 @@ impl<'a> Hunt<'a> {
         let generator = Generator::new(target, self.stage.pools(), self.plan.calls)
             .map_err(|error| Halt::failed(error.into()))?;
         self.try_corpus().await?;
+        self.searching = Instant::now();
+        if self.stage.is_gated() && !self.is_over() {
+            self.search_gated().await?;
+        }
         self.search(&generator).await
     }
 
@@ -169,7 +176,7 @@ impl<'a> Hunt<'a> {
             let tries = tries_for(kept.rate).max(FEWEST_OF_CORPUS);
             let mut trials = Trials::new(self.stage, self.stop, None);
             let failed = trials
-                .until_failed(&kept.scenario, &kept.rules(), tries)
+                .until_failed(Case::of(&kept), &kept.rules(), tries)
                 .await;
             let made = trials.made;
             self.tally.extra_rounds += made;
@@ -201,52 +208,69 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
+    /// Whether the search has come to its end.
+    fn is_over(&self) -> bool {
+        let enough = !self.plan.keep_going && !self.findings.is_empty();
+        let rounds = self
+            .plan
+            .rounds
+            .is_some_and(|most| self.tally.rounds >= most);
+        let late = |budget| self.searching.elapsed() >= budget;
+        enough || rounds || self.plan.budget.is_some_and(late)
+    }
+
+    /// Free races of scenarios from the run's seed.
     async fn search(&mut self, generator: &Generator) -> Result<(), Halt> {
-        let searching = Instant::now();
-        let mut unjudged = 0;
-        let enough = |hunt: &Self| !hunt.plan.keep_going && !hunt.findings.is_empty();
-        for number in 0..self.plan.rounds.unwrap_or(u64::MAX) {
-            let over = |budget| searching.elapsed() >= budget;
-            if enough(self) || self.plan.budget.is_some_and(over) {
+        for number in 0.. {
+            if self.is_over() {
                 break;
             }
             let seed = round_seed(self.plan.seed, number);
-            let tree = generator
-                .tree(seed)
-                .map_err(|why| Halt::failed(Failure::Internal(why.to_string())))?;
-            let scenario = tree.current();
+            let scenario = tree(generator, seed)?.current();
             let round = Trials::new(self.stage, self.stop, None)
-                .once(&scenario)
+                .once(Case::free(&scenario))
                 .await?;
-            self.tally.round(&round);
-            match &round.verdict {
-                Verdict::Holds => unjudged = 0,
-                Verdict::Inconclusive(why) => {
-                    unjudged += 1;
-                    if unjudged == MOST_UNJUDGED {
-                        return Err(Halt::failed(Failure::NothingJudged {
-                            rounds: unjudged,
-                            why: why.clone(),
-                        }));
-                    }
-                }
-                Verdict::Violated(violations) => {
-                    unjudged = 0;
-                    let new = violations
-                        .iter()
-                        .find(|violation| !self.explained(violation, &scenario));
-                    match new.cloned() {
-                        None => self.tally.explained += 1,
-                        Some(rule) => self.found(seed, tree, &scenario, &rule, round).await?,
-                    }
-                }
+            self.take(seed, generator, &scenario, round).await?;
+            if self.unjudged == MOST_UNJUDGED
+                && let Some(why) = self.tally.last_unjudged.clone()
+            {
+                return Err(Halt::failed(Failure::NothingJudged {
+                    rounds: self.unjudged,
+                    why,
+                }));
             }
-            (self.emit)(&Event::RoundDone {
-                rounds: self.tally.rounds,
-                elapsed: searching.elapsed(),
-                findings: self.findings.len(),
-            });
         }
+        Ok(())
+    }
+
+    /// Counts a round of the search, and makes a finding of what nothing explains.
+    async fn take(
+        &mut self,
+        seed: u64,
+        generator: &Generator,
+        scenario: &Scenario,
+        round: Round,
+    ) -> Result<(), Halt> {
+        self.tally.round(&round);
+        self.unjudged = if round.unjudged() {
+            self.unjudged + 1
+        } else {
+            0
+        };
+        if let Verdict::Violated(violations) = &round.verdict {
+            let new = violations
+                .iter()
+                .find(|violation| !self.explained(violation, scenario));
+            match new.cloned() {
+                None => self.tally.explained += 1,
+                Some(rule) => self.found(seed, generator, scenario, &rule, round).await?,
+            }
+        }
+        (self.emit)(&Event::RoundDone {
+            rounds: self.tally.rounds,
+            elapsed: self.searching.elapsed(),
+            findings: self.findings.len(),
+        });
         Ok(())
     }
 
@@ -268,7 +292,7 @@ impl<'a> Hunt<'a> {
     async fn found(
         &mut self,
         seed: u64,
-        tree: Tree,
+        generator: &Generator,
         scenario: &Scenario,
         rule: &Violation,
         round: Round,
@@ -289,9 +313,9 @@ impl<'a> Hunt<'a> {
             name: rule.name.clone(),
             says: rule.says.clone(),
             seed: seed.to_string(),
-            calls: self.plan.calls,
+            calls: generator.calls(),
             scenario: scenario.clone(),
-            schedule: None,
+            schedule: round.schedule(),
             violations: round.violations(),
             history: round.history,
             rate: Rate::default(),
@@ -301,6 +325,7 @@ impl<'a> Hunt<'a> {
             known: false,
             file: None,
         };
+        let tree = tree(generator, seed)?;
         let halted = self.reduce(&mut finding, tree, rule).await.err();
         let kept = self.corpus.keep(&finding);
         match &kept {
@@ -314,88 +339,16 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    /// Shrinks and measures a finding in place.
-    async fn reduce(
-        &mut self,
-        finding: &mut Finding,
-        tree: Tree,
-        rule: &Violation,
-    ) -> Result<(), Halt> {
-        let rules = std::slice::from_ref(rule);
-        let deadline = Instant::now() + self.plan.shrink_within;
-        let mut trials = Trials::new(self.stage, self.stop, Some(deadline));
-        let estimate = trials
-            .measure(&finding.scenario, rules, ESTIMATE_TRIES, ESTIMATE_HITS)
-            .await;
-        let rate = match &estimate {
-            Ok((rate, _)) => *rate,
-            Err(_) => Rate::default(),
-        };
-        finding.rate = rate;
-        let mut candidates = 0;
-        let mut shrunk = estimate.map(drop);
-        // What never fails again cannot be shrunk: every candidate would pass.
-        if shrunk.is_ok() && rate.hits > 0 {
-            shrunk = Self::shrink(
-                &mut trials,
-                finding,
-                tree,
-                rules,
-                tries_for(rate),
-                &mut candidates,
-                self.emit,
-            )
-            .await;
-        }
-        self.tally.extra_rounds += trials.made;
-        shrunk?;
-        let deadline = Instant::now() + self.plan.measure_within;
-        let mut trials = Trials::new(self.stage, self.stop, Some(deadline));
-        let measured = trials
-            .measure(&finding.scenario, rules, self.plan.measure, u32::MAX)
-            .await;
-        self.tally.extra_rounds += trials.made;
-        let (rate, last) = measured?;
-        finding.rate = rate;
-        finding.show(last);
-        Ok(())
-    }
-
-    async fn shrink(
-        trials: &mut Trials<'_>,
-        finding: &mut Finding,
-        tree: Tree,
-        rules: &[Violation],
-        tries: u32,
-        candidates: &mut u32,
-        emit: &mut (dyn FnMut(&Event) + Send),
-    ) -> Result<(), Halt> {
-        for mut pass in shrink::passes(Some(tree)) {
-            let mut failed = true;
-            while let Some(candidate) = pass.next(&finding.scenario, failed) {
-                if trials.late() {
-                    return Ok(());
-                }
-                *candidates += 1;
-                let round = trials.until_failed(&candidate, rules, tries).await?;
-                failed = round.is_some();
-                if failed {
-                    finding.scenario = candidate;
-                    finding.show(round);
-                }
-                emit(&Event::Shrinking {
-                    candidates: *candidates,
-                    calls: finding.scenario.race.len(),
-                });
-            }
-        }
-        Ok(())
-    }
-
     fn tell(&mut self, finding: Finding) {
         (self.emit)(&Event::Found(Box::new(finding.clone())));
         self.findings.push(finding);
     }
+}
+
+fn tree(generator: &Generator, seed: u64) -> Result<Tree, Halt> {
+    generator
+        .tree(seed)
+        .map_err(|why| Halt::failed(Failure::Internal(why.to_string())))
 }
 
 impl Finding {
@@ -403,6 +356,9 @@ impl Finding {
     pub(crate) fn show(&mut self, round: Option<Round>) {
         if let Some(round) = round {
             self.violations = round.violations();
+            if self.schedule.is_some() {
+                self.schedule = round.schedule().or(self.schedule.take());
+            }
             self.history = round.history;
         }
     }

@@ -1,14 +1,17 @@
 //! Trying a scenario, once or again and again: a free race is a matter of luck,
-//! so whether it fails is a rate and not a fact.
+//! so whether it fails is a rate and not a fact. A gated one should be a fact, and
+//! is tried as often, to see that it is.
 
 use std::time::Instant;
 
 use crate::failure::Failure;
 use crate::hunt::Stop;
-use crate::model::finding::Rate;
+use crate::model::finding::{Finding, Rate};
 use crate::model::scenario::Scenario;
+use crate::model::schedule::Schedule;
 use crate::model::verdict::{Verdict, Violation};
 use crate::round::Round;
+use crate::schedule::{Replay, Scheduler};
 use crate::stage::Stage;
 
 /// Why a trial came to no end.
@@ -27,7 +30,34 @@ impl Halt {
     }
 }
 
-/// Tries scenarios, until a deadline or until it is stopped.
+/// What is tried: a scenario and, where that is decided, who moves when.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The choices at the gate; `None` for a free race.
+    pub schedule: Option<&'a Schedule>,
+}
+
+impl<'a> Case<'a> {
+    /// A free race.
+    pub fn free(scenario: &'a Scenario) -> Case<'a> {
+        Case {
+            scenario,
+            schedule: None,
+        }
+    }
+
+    /// What a finding found.
+    pub fn of(finding: &'a Finding) -> Case<'a> {
+        Case {
+            scenario: &finding.scenario,
+            schedule: finding.schedule.as_ref(),
+        }
+    }
+}
+
+/// Tries cases, until a deadline or until it is stopped.
 pub struct Trials<'a> {
     stage: &'a mut Stage,
     stop: &'a Stop,
@@ -54,14 +84,43 @@ impl<'a> Trials<'a> {
     }
 
     /// One round. Stopped, it breaks off in the middle: the stage is of no more
-    /// use then but to be closed.
-    pub async fn once(&mut self, scenario: &Scenario) -> Result<Round, Halt> {
+    /// use then but to be closed. A schedule is followed to the letter; where there
+    /// is no gate to follow it at, the race is free.
+    pub async fn once(&mut self, case: Case<'_>) -> Result<Round, Halt> {
+        match case.schedule {
+            Some(schedule) if self.stage.is_gated() => {
+                self.once_by(case.scenario, &mut Replay::new(schedule.clone()))
+                    .await
+            }
+            _ => self.round(case.scenario, None).await,
+        }
+    }
+
+    /// One gated round, the next of a scheduler's.
+    pub async fn once_by(
+        &mut self,
+        scenario: &Scenario,
+        scheduler: &mut dyn Scheduler,
+    ) -> Result<Round, Halt> {
+        if !scheduler.next_round() {
+            let why = "a scheduler without a round was asked for one".to_owned();
+            return Err(Halt::failed(Failure::Internal(why)));
+        }
+        self.round(scenario, Some(scheduler)).await
+    }
+
+    /// One round; with a scheduler, one that is ready for it.
+    pub async fn round(
+        &mut self,
+        scenario: &Scenario,
+        scheduler: Option<&mut dyn Scheduler>,
+    ) -> Result<Round, Halt> {
         if self.stop.asked() {
             return Err(Halt::Stopped);
         }
         self.made += 1;
         tokio::select! {
-            round = self.stage.round(scenario) => round.map_err(Halt::failed),
+            round = self.stage.round_by(scenario, scheduler) => round.map_err(Halt::failed),
             () = self.stop.wait() => Err(Halt::Stopped),
         }
     }
@@ -70,11 +129,11 @@ impl<'a> Trials<'a> {
     /// that did, if one did.
     pub async fn until_failed(
         &mut self,
-        scenario: &Scenario,
+        case: Case<'_>,
         rules: &[Violation],
         most: u32,
     ) -> Result<Option<Round>, Halt> {
-        let (_, round) = self.measure(scenario, rules, most, 1).await?;
+        let (_, round) = self.measure(case, rules, most, 1).await?;
         Ok(round)
     }
 
@@ -83,7 +142,7 @@ impl<'a> Trials<'a> {
     /// round that did.
     pub async fn measure(
         &mut self,
-        scenario: &Scenario,
+        case: Case<'_>,
         rules: &[Violation],
         tries: u32,
         enough: u32,
@@ -91,7 +150,7 @@ impl<'a> Trials<'a> {
         let mut rate = Rate::default();
         let mut last = None;
         while rate.tries < tries && rate.hits < enough && (rate.tries == 0 || !self.late()) {
-            let round = self.once(scenario).await?;
+            let round = self.once(case).await?;
             rate.tries += 1;
             if round.violates(rules) {
                 rate.hits += 1;

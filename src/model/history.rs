@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::step::Step;
+
 /// A request as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -96,10 +98,13 @@ impl Made {
     }
 }
 
-/// Everything that the clients of a race saw, a call an entry, in the order of
-/// the scenario.
+/// What happened in a race: what its clients saw and, where a gate stood between
+/// service and database, what its calls did there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
-    /// The calls.
+    /// The calls, in the order of the scenario.
     pub calls: Vec<Made>,
+    /// The steps in the order in which they moved; none for a free race.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
 }

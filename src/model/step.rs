@@ -30,6 +30,8 @@ pub enum Action {
         /// Their parameters in readable form; `None` is NULL.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         parameters: Vec<Option<String>>,
+        /// In a few words: verb, table and key.
+        short: String,
     },
     /// A request of the service to a third party.
     ThirdParty {

@@ -96,7 +96,13 @@ mod tests {
     use crate::oracle::testing::{answered, made};
 
     fn judged(call: Made) -> Option<String> {
-        match judge(&History { calls: vec![call] }, &Observed::default()) {
+        match judge(
+            &History {
+                calls: vec![call],
+                ..History::default()
+            },
+            &Observed::default(),
+        ) {
             Verdict::Holds => None,
             Verdict::Violated(found) => Some(found[0].oracle.clone()),
             Verdict::Inconclusive(why) => panic!("{why}"),

@@ -79,7 +79,13 @@ mod tests {
     use crate::oracle::testing::{answered, made};
 
     fn judged(calls: Vec<Made>) -> bool {
-        judge(&History { calls }, &Observed::default()) == Verdict::Holds
+        judge(
+            &History {
+                calls,
+                ..History::default()
+            },
+            &Observed::default(),
+        ) == Verdict::Holds
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::model::Row;
 use crate::model::finding::Finding;
 use crate::model::history::{Ending, Made};
 use crate::model::scenario::{Call, HangUp, RetryWhen, Role, SetupCall};
-use crate::report::curl;
+use crate::report::{curl, interleaving};
 
 /// The most rows of one violation that are shown; the file holds all.
 const MOST_ROWS: usize = 8;
@@ -70,7 +70,10 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
         writeln!(out, "\n  before the race: {}", names.join(", "))?;
     }
     let calls = finding.scenario.race.len();
-    write!(out, "\n  the race, {calls} calls released together")?;
+    write!(out, "\n  the race, {calls} calls")?;
+    if finding.schedule.is_none() {
+        write!(out, " released together")?;
+    }
     if finding.calls_before_shrinking > calls {
         write!(out, " (shrunk from {})", finding.calls_before_shrinking)?;
     }
@@ -84,6 +87,22 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
             writeln!(out, "     {}", curl::line(&made.request))?;
         } else {
             writeln!(out)?;
+        }
+    }
+    if finding.schedule.is_some() {
+        let calls = finding.scenario.race.iter();
+        let names: Vec<String> = calls
+            .map(|call| match &call.actor {
+                Some(actor) => format!("{} by {actor}", call.operation),
+                None => call.operation.clone(),
+            })
+            .collect();
+        writeln!(
+            out,
+            "\n  who moved when (* where it matters to another call):"
+        )?;
+        for line in interleaving::text(&finding.history.steps, &names).lines() {
+            writeln!(out, "  {}", line.trim_end())?;
         }
     }
     if let Some(file) = &finding.file {
@@ -237,6 +256,7 @@ mod tests {
                     answered("order", None, 201, r#"{"id":1}"#),
                     answered("order", None, 201, r#"{"id":2}"#),
                 ],
+                ..History::default()
             },
             rate: Rate {
                 hits: 37,

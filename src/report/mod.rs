@@ -6,5 +6,6 @@
 
 pub mod curl;
 pub mod finding;
+mod interleaving;
 pub mod json;
 pub mod terminal;

@@ -290,6 +290,14 @@ impl Database for Postgres {
         }
     }
 
+    async fn waits_for_lock(&mut self, process: i32) -> Result<bool, DatabaseError> {
+        let waits = sqlx::query_scalar("SELECT cardinality(pg_blocking_pids($1)) > 0")
+            .bind(process)
+            .fetch_one(&mut self.admin)
+            .await;
+        waits.map_err(|source| self.failed("asked who waits for a lock", source))
+    }
+
     async fn close(mut self: Box<Self>) -> Result<(), DatabaseError> {
         if self.server.is_none() && self.snapshot.is_some() {
             let sql = format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE");

@@ -102,3 +102,27 @@ async fn a_shot_cannot_wait_for_itself() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_led_race_goes_as_it_is_told() {
+    let mut server = Server::start(|_, _| Then::Answer(OK.to_owned())).await;
+    let shots = ["/0", "/1", "/2"].map(|path| shot(get(path), Trigger::Barrier));
+    let mut driver = server.driver();
+    let (lead, race) = driver.led(&shots, LONG);
+    let leading = async {
+        lead.ready.await.unwrap();
+        let [first, second, third]: [_; 3] = lead.go.try_into().unwrap();
+        let mut ended = lead.ended;
+        second.send(()).unwrap();
+        assert_eq!(ended.recv().await, Some(1));
+        first.send(()).unwrap();
+        assert_eq!(ended.recv().await, Some(0));
+        drop(third);
+        assert_eq!(ended.recv().await, Some(2));
+    };
+    let (flights, ()) = tokio::join!(race, leading);
+    let flights = flights.unwrap();
+    assert_eq!(paths(&mut server, 2).await, ["/1", "/0"]);
+    assert_eq!(answered(&flights[0].ending).body, "ok");
+    assert_eq!(flights[2].released_us, None, "nobody told it to go");
+}

@@ -1,0 +1,454 @@
+//! Whose a step is, and who may move: the account that is kept of a race's calls
+//! while they go through the gate.
+//!
+//! A state machine without a clock or a socket of its own: it is told what was
+//! heard and when, and says what to do [next](Control::next). Between two choices
+//! exactly one call runs, so what reaches the gate is that call's. Where more than
+//! one can have sent a step (the holder of a lock has committed, and the one who
+//! waited goes on at the same time; a mutex of the service's was let go), the step
+//! is kept until silence or an answer tells whose it was.
+//!
+//! It carries choices out and makes none, and knows neither wire nor SQL: what a
+//! step touches comes in with it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use crate::gate::pace;
+pub use crate::gate::pace::Pace;
+use crate::model::step::{Access, Action, Mode, Step};
+
+/// A connection of the service to the database or to a stand-in.
+pub type Session = u64;
+
+/// What has to happen before a call may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// Another call has begun.
+    Begun(usize),
+    /// Another call has ended.
+    Ended(usize),
+}
+
+/// A step that has reached the gate; `G` lets it go.
+#[derive(Debug)]
+pub struct Arrival<G> {
+    /// The connection that it came on.
+    pub session: Session,
+    /// What it is about to do.
+    pub action: Action,
+    /// What it touches itself.
+    pub accesses: Vec<Access>,
+    /// Whether it ends the transaction of its connection.
+    pub ends: bool,
+    /// Lets it go.
+    pub go: G,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Listen, at most until then.
+    Listen(Instant),
+    /// Find out whether the step in flight on this connection waits for a lock, and
+    /// tell [`Control::locked`].
+    AskLocks(Session),
+    /// All have settled: choose among [`Control::waiting`].
+    Choose,
+    /// The race is over.
+    Over,
+}
+
+/// What a choice lets go.
+#[derive(Debug)]
+pub enum Let<G> {
+    /// The call's request.
+    Begin(usize),
+    /// A held step.
+    Step(G),
+}
+
+/// What a call is doing as far as can be told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// It has not begun.
+    Before,
+    /// It is under way.
+    Running,
+    /// Its next step is held.
+    Held,
+    /// Its step in flight waits for a lock.
+    Locked,
+    /// Nothing was heard of it for long: a pool's queue, a mutex of the service's.
+    Elsewhere,
+    /// It has ended, and nothing of it is left.
+    Over,
+}
+
+#[derive(Debug)]
+struct Held<G> {
+    step: Step,
+    session: Session,
+    ends: bool,
+    go: G,
+}
+
+#[derive(Debug)]
+struct Call<G> {
+    after: After,
+    activity: Activity,
+    begun: bool,
+    /// Whether its client has an answer, or has given up.
+    ended: bool,
+    /// When it was last heard of.
+    heard: Instant,
+    /// How often its step in flight was asked about.
+    asked: u32,
+    held: VecDeque<Held<G>>,
+    in_flight: BTreeSet<Session>,
+}
+
+/// What is known of a connection.
+#[derive(Debug, Default)]
+struct Connection {
+    /// Whose its open transaction is.
+    owner: Option<usize>,
+    /// What its open transaction has changed.
+    changed: Vec<Access>,
+    /// Who used it last.
+    last: Option<usize>,
+}
+
+/// The account of a race.
+#[derive(Debug)]
+pub struct Control<G> {
+    calls: Vec<Call<G>>,
+    connections: BTreeMap<Session, Connection>,
+    /// Steps of which it is not known yet whose they are.
+    unclaimed: VecDeque<Arrival<G>>,
+    past: Vec<Step>,
+    last: Option<usize>,
+    pace: Pace,
+}
+
+impl<G> Control<G> {
+    /// Before the race. `pace` is what earlier rounds taught.
+    pub fn new(begins: &[After], pace: Pace, now: Instant) -> Self {
+        let call = |after: &After| Call {
+            after: *after,
+            activity: Activity::Before,
+            begun: false,
+            ended: false,
+            heard: now,
+            asked: 0,
+            held: VecDeque::new(),
+            in_flight: BTreeSet::new(),
+        };
+        Control {
+            calls: begins.iter().map(call).collect(),
+            connections: BTreeMap::new(),
+            unclaimed: VecDeque::new(),
+            past: Vec::new(),
+            last: None,
+            pace,
+        }
+    }
+
+    /// The steps that have moved, in order.
+    pub fn past(&self) -> &[Step] {
+        &self.past
+    }
+
+    /// After the race: what moved, and the pace for the next.
+    pub fn into_past(self) -> (Vec<Step>, Pace) {
+        (self.past, self.pace)
+    }
+
+    /// A step has reached the gate.
+    pub fn arrived(&mut self, now: Instant, arrival: Arrival<G>) {
+        let owner = self
+            .connections
+            .get(&arrival.session)
+            .and_then(|connection| connection.owner);
+        match owner {
+            Some(owner) => self.claim(now, owner, arrival),
+            None => self.unclaimed.push_back(arrival),
+        }
+        self.attribute(now, false);
+    }
+
+    /// A step was answered; `in_transaction` tells what its connection is left in.
+    pub fn answered(&mut self, now: Instant, session: Session, in_transaction: bool) {
+        let connection = self.connections.entry(session).or_default();
+        let Some(call) = connection.last else { return };
+        if in_transaction {
+            connection.owner = Some(call);
+        } else {
+            connection.owner = None;
+            connection.changed.clear();
+            self.wake_locked(now);
+        }
+        let call = &mut self.calls[call];
+        if call.in_flight.remove(&session) {
+            self.pace
+                .answered(now.saturating_duration_since(call.heard));
+        }
+        call.hear(now);
+    }
+
+    /// A connection has ended, and its transaction with it.
+    pub fn closed(&mut self, now: Instant, session: Session) {
+        self.answered(now, session, false);
+        self.connections.remove(&session);
+        self.unclaimed.retain(|arrival| arrival.session != session);
+        for call in &mut self.calls {
+            call.held.retain(|held| held.session != session);
+            if call.activity == Activity::Held && call.held.is_empty() {
+                call.hear(now);
+            }
+        }
+    }
+
+    /// A call's client has its answer, or has given up.
+    pub fn ended(&mut self, now: Instant, call: usize) {
+        let ended = &mut self.calls[call];
+        ended.ended = true;
+        if ended.activity != Activity::Held {
+            ended.hear(now);
+        }
+        self.attribute(now, false);
+    }
+
+    /// Whether the step in flight on a connection waits for a lock.
+    pub fn locked(&mut self, now: Instant, session: Session, locked: bool) {
+        let mut calls = self.calls.iter_mut();
+        let Some(call) = calls.find(|call| call.in_flight.contains(&session)) else {
+            return;
+        };
+        call.asked += 1;
+        call.heard = now;
+        if locked {
+            call.activity = Activity::Locked;
+        }
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, now: Instant) -> Next {
+        self.retire();
+        let mut until: Option<Instant> = None;
+        for call in &mut self.calls {
+            if call.activity != Activity::Running {
+                continue;
+            }
+            let in_flight = call.in_flight.first().copied();
+            let patience = match in_flight {
+                Some(_) => self.pace.ask_locks_after(call.asked),
+                None => self.pace.silence(),
+            };
+            let due = call.heard + patience;
+            match in_flight {
+                _ if due > now => until = Some(until.map_or(due, |other| other.min(due))),
+                Some(session) => return Next::AskLocks(session),
+                None => call.activity = Activity::Elsewhere,
+            }
+        }
+        if let Some(until) = until {
+            return Next::Listen(until);
+        }
+        self.attribute(now, true);
+        if !self.waiting().is_empty() {
+            return Next::Choose;
+        }
+        if self
+            .calls
+            .iter()
+            .all(|call| call.activity == Activity::Over)
+        {
+            return Next::Over;
+        }
+        // Only locks and the service itself can move them now.
+        Next::Listen(now + pace::IDLE)
+    }
+
+    /// The steps to choose among, in order of their calls.
+    pub fn waiting(&self) -> Vec<Step> {
+        let calls = self.calls.iter().enumerate();
+        calls
+            .filter_map(|(index, call)| match call.activity {
+                Activity::Held => call.held.front().map(|held| held.step.clone()),
+                Activity::Before if self.may_begin(call.after) => Some(Step {
+                    call: index,
+                    action: Action::Begin,
+                    accesses: Vec::new(),
+                }),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The calls that have moved and are neither at a choice nor over: they wait for
+    /// a lock, or elsewhere.
+    pub fn stuck(&self) -> Vec<usize> {
+        let calls = self.calls.iter().enumerate();
+        calls
+            .filter(|(_, call)| matches!(call.activity, Activity::Locked | Activity::Elsewhere))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Whether every client has its answer, or has given up.
+    pub fn all_ended(&self) -> bool {
+        self.calls.iter().all(|call| call.ended)
+    }
+
+    /// Lets a call's waiting step go. `None` if it has none.
+    pub fn go(&mut self, now: Instant, call: usize) -> Option<Let<G>> {
+        let step = self.waiting().into_iter().find(|step| step.call == call)?;
+        self.past.push(step);
+        self.last = Some(call);
+        let moving = &mut self.calls[call];
+        moving.activity = Activity::Running;
+        moving.heard = now;
+        moving.asked = 0;
+        let Some(held) = moving.held.pop_front() else {
+            moving.begun = true;
+            return Some(Let::Begin(call));
+        };
+        moving.in_flight.insert(held.session);
+        let connection = self.connections.entry(held.session).or_default();
+        connection.last = Some(call);
+        if !held.ends {
+            let changes = held.step.accesses.into_iter();
+            let changes = changes.filter(|access| access.mode != Mode::Read);
+            connection.changed.extend(changes);
+        }
+        Some(Let::Step(held.go))
+    }
+
+    fn may_begin(&self, after: After) -> bool {
+        match after {
+            After::Nothing => true,
+            After::Begun(of) => self.calls[of].begun,
+            After::Ended(of) => self.calls[of].ended,
+        }
+    }
+
+    /// A step is a call's.
+    fn claim(&mut self, now: Instant, call: usize, arrival: Arrival<G>) {
+        let connection = self.connections.entry(arrival.session).or_default();
+        connection.last = Some(call);
+        let mut accesses = arrival.accesses;
+        if arrival.ends {
+            // What a transaction changed is seen by others when it ends.
+            for change in &connection.changed {
+                if !accesses.contains(change) {
+                    accesses.push(change.clone());
+                }
+            }
+        }
+        let holder = &mut self.calls[call];
+        if holder.activity == Activity::Running && holder.in_flight.is_empty() {
+            self.pace
+                .thought(now.saturating_duration_since(holder.heard));
+        }
+        holder.heard = now;
+        holder.activity = Activity::Held;
+        holder.held.push_back(Held {
+            step: Step {
+                call,
+                action: arrival.action,
+                accesses,
+            },
+            session: arrival.session,
+            ends: arrival.ends,
+            go: arrival.go,
+        });
+    }
+
+    /// Finds out whose the unclaimed steps are, as far as it can be told; once all
+    /// are `silent`, it has to be.
+    fn attribute(&mut self, now: Instant, silent: bool) {
+        while let Some(arrival) = self.unclaimed.front() {
+            let Some(call) = self.owner_of(arrival.session, silent) else {
+                return;
+            };
+            if let Some(arrival) = self.unclaimed.pop_front() {
+                self.claim(now, call, arrival);
+            }
+        }
+    }
+
+    fn owner_of(&self, session: Session, silent: bool) -> Option<usize> {
+        let able = |activity: Activity| {
+            let calls = self.calls.iter().enumerate();
+            let able = calls.filter(move |(_, call)| {
+                // One that waits for its answer from the database sends nothing.
+                call.activity == activity && call.in_flight.is_empty()
+            });
+            able.map(|(index, _)| index).collect::<Vec<usize>>()
+        };
+        let (running, elsewhere) = (able(Activity::Running), able(Activity::Elsewhere));
+        match (running.as_slice(), elsewhere.as_slice()) {
+            ([only], []) | ([], [only]) => Some(*only),
+            _ if !silent => None,
+            ([], []) => self.last,
+            // Silence: whoever runs waits for this very step, or has become one of
+            // those who wait elsewhere. Who moved last is likelier than others, and
+            // who had the connection before is likelier than who had not.
+            (running, elsewhere) => {
+                let able: Vec<usize> = running.iter().chain(elsewhere).copied().collect();
+                let before = self.connections.get(&session).and_then(|known| known.last);
+                let likely = [self.last, before].into_iter().flatten();
+                likely
+                    .filter(|call| able.contains(call))
+                    .chain(able.first().copied())
+                    .next()
+            }
+        }
+    }
+
+    /// A transaction has ended, and its locks with it: whoever waited for one may
+    /// be under way again.
+    fn wake_locked(&mut self, now: Instant) {
+        for call in &mut self.calls {
+            if call.activity == Activity::Locked {
+                call.activity = Activity::Running;
+                call.heard = now;
+                call.asked = 0;
+            }
+        }
+    }
+
+    /// Marks the calls of which nothing is left.
+    fn retire(&mut self) {
+        for index in 0..self.calls.len() {
+            let open = self
+                .connections
+                .values()
+                .any(|known| known.owner == Some(index));
+            let call = &mut self.calls[index];
+            let idle = call.held.is_empty() && call.in_flight.is_empty() && !open;
+            if call.ended && idle {
+                call.activity = Activity::Over;
+            }
+        }
+    }
+}
+
+impl<G> Call<G> {
+    /// Something was heard of it: it is under way again, unless a step is held.
+    fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.asked = 0;
+        self.activity = if self.held.is_empty() {
+            Activity::Running
+        } else {
+            Activity::Held
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

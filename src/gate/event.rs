@@ -1,0 +1,101 @@
+//! What a gate tells, and how it is told that a step may go.
+
+use tokio::sync::oneshot;
+
+/// What happened at the gate. Of one session, events come in the order in which
+/// things happened; every [`Arrived`](Event::Arrived) is followed by an
+/// [`Answered`](Event::Answered) or by the session's [`Closed`](Event::Closed).
+#[derive(Debug)]
+pub enum Event {
+    /// The server has let a session in.
+    Opened {
+        /// Its number, counted from 1.
+        session: u64,
+        /// The server process that serves it, if the server said which.
+        backend_pid: Option<i32>,
+    },
+    /// A step waits to be let go. Everything that came before it in this session is
+    /// answered.
+    Arrived {
+        /// Whose.
+        session: u64,
+        /// What it is about to run.
+        statement: Statement,
+        /// Whether the session is inside a transaction.
+        in_transaction: bool,
+        /// Lets it go.
+        go: Go,
+    },
+    /// A step that had arrived has run. Told before the client has the answer.
+    Answered {
+        /// Whose.
+        session: u64,
+        /// The answer.
+        answer: StepAnswer,
+    },
+    /// A session that was opened has ended, at the server's side too. What it held
+    /// or ran has no answer.
+    Closed {
+        /// Which.
+        session: u64,
+    },
+}
+
+/// What a step runs: several statements are joined by `; `, their parameters in a
+/// row. Longer than 256 KiB, it is cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// The SQL, prepared names resolved. The end of the transaction that statements
+    /// run in when there was no BEGIN is `COMMIT`, where it comes as a step of its
+    /// own; a call outside SQL is `CALL function 1234`.
+    pub sql: String,
+    /// In readable form; `None` is NULL.
+    pub parameters: Vec<Option<String>>,
+}
+
+/// How a step was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepAnswer {
+    /// Rows affected or returned, all statements together; `None` where none counts
+    /// rows.
+    pub rows: Option<u64>,
+    /// What the server refused, if it did.
+    pub error: Option<SqlError>,
+    /// Where the session stands now.
+    pub status: TransactionStatus,
+}
+
+/// An error of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlError {
+    /// The SQLSTATE: five characters.
+    pub code: String,
+    /// In the server's words.
+    pub message: String,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// Outside a transaction.
+    #[default]
+    Idle,
+    /// Inside one.
+    InTransaction,
+    /// Inside one that can only be rolled back.
+    Failed,
+}
+
+/// The right to let a held step go, once. Dropped, it lets the step go as well:
+/// nothing is left held.
+#[derive(Debug)]
+pub struct Go(pub(super) oneshot::Sender<()>);
+
+impl Go {
+    /// Lets the step go. Nothing happens if its session has ended, or if the gate
+    /// has let it go already.
+    pub fn run(self) {
+        // The other end is gone where there is nothing to let go.
+        let _ = self.0.send(());
+    }
+}

@@ -1,0 +1,198 @@
+//! The gate: a PostgreSQL front between a service and its server, which passes
+//! everything through and, while it is told to, holds each step until it is let go.
+//!
+//! A *step* is what the server runs at once: a simple query, or extended messages up
+//! to a Sync or Flush, if they execute anything. A gate knows sessions and steps. It
+//! decides nothing: which steps matter, which call a session works for and who moves
+//! next are asked of others. It does not read SQL.
+
+mod answers;
+pub mod control;
+mod error;
+mod event;
+mod front;
+mod names;
+mod pace;
+pub mod reader;
+mod session;
+pub mod sql;
+mod tls;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+pub use error::GateError;
+pub use event::{Event, Go, SqlError, Statement, StepAnswer, TransactionStatus};
+pub use upstream::Upstream;
+
+/// How long to wait when the system has no more files to give.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// An open gate. Dropping it closes its port and every session.
+#[derive(Debug)]
+pub struct Gate {
+    port: u16,
+    holding: watch::Sender<Hold>,
+    shared: Arc<Shared>,
+    accepting: AbortHandle,
+}
+
+impl Gate {
+    /// Opens a gate before a server: it listens on a free port of 127.0.0.1, and
+    /// connects to the server once for each session. Nothing is held at first.
+    ///
+    /// `matters` tells which steps are held, when steps are; the others pass at once
+    /// and are not told of. It is called for every step, so it should be quick.
+    pub async fn open(
+        upstream: Upstream,
+        matters: impl Fn(&Statement) -> bool + Send + Sync + 'static,
+        events: UnboundedSender<Event>,
+    ) -> Result<Gate, GateError> {
+        let listen = |source| GateError::Listen { source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(listen)?;
+        let port = listener.local_addr().map_err(listen)?.port();
+        let (holding, held) = watch::channel(Hold::default());
+        let shared = Arc::new(Shared {
+            upstream,
+            matters: Box::new(matters),
+            events,
+            holding: held,
+            last_session: AtomicU64::new(0),
+            sessions: Mutex::default(),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Gate {
+            port,
+            holding,
+            shared,
+            accepting: accepting.abort_handle(),
+        })
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of the database as the service is to be given it: with the gate in
+    /// the server's place, and without TLS.
+    pub fn url(&self, database: &str) -> Result<String, GateError> {
+        upstream::with_port(database, self.port)
+    }
+
+    /// Whether steps are held until they are let go. A step whose first byte has
+    /// passed before is not held; turning this off lets go whatever is held at that
+    /// moment.
+    pub fn hold(&self, on: bool) {
+        self.holding.send_modify(|hold| {
+            hold.on = on;
+            if !on {
+                hold.released += 1;
+            }
+        });
+    }
+
+    /// The sessions that are inside a transaction or await an answer, whether their
+    /// steps were held or not. What is held and has nothing else under way does not
+    /// count.
+    pub fn unsettled(&self) -> Vec<u64> {
+        let sessions = self.shared.sessions();
+        let unsettled = sessions.iter().filter(|(_, talk)| !talk.is_at_rest());
+        unsettled.map(|(number, _)| *number).collect()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Whether steps are held, and how often those held have been let go together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hold {
+    on: bool,
+    released: u64,
+}
+
+/// What a gate's sessions have in common.
+struct Shared {
+    upstream: Upstream,
+    matters: Box<dyn Fn(&Statement) -> bool + Send + Sync>,
+    events: UnboundedSender<Event>,
+    holding: watch::Receiver<Hold>,
+    last_session: AtomicU64,
+    sessions: Mutex<BTreeMap<u64, Arc<session::Talk>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("upstream", &self.upstream)
+            .field("sessions", &self.sessions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn hold(&self) -> Hold {
+        *self.holding.borrow()
+    }
+
+    fn next_session(&self) -> u64 {
+        self.last_session.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<session::Talk>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, session: u64, talk: Arc<session::Talk>) {
+        self.sessions().insert(session, talk);
+    }
+
+    fn forget(&self, session: u64) {
+        self.sessions().remove(&session);
+    }
+
+    /// Where nobody listens any more, nothing is held: what an event carries is
+    /// dropped, and that lets it go.
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+}
+
+/// Takes connections until it is aborted, and every session with it.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => {
+                    // Without it answers are late, and right.
+                    let _ = client.set_nodelay(true);
+                    let (reading, writing) = client.into_split();
+                    let served =
+                        session::serve(Arc::clone(&shared), Box::new(reading), Box::new(writing));
+                    sessions.spawn(served);
+                }
+                // A client that has given up already, or too many open files.
+                Err(_) => tokio::time::sleep(ACCEPT_AGAIN_AFTER).await,
+            },
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+        }
+    }
+}

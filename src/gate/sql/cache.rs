@@ -1,0 +1,67 @@
+//! Texts that come again are parsed once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::parse::{Piece, pieces};
+use super::{Catalog, Meaning, mean, short};
+
+/// How many texts are remembered at least; at most twice as many.
+const REMEMBERED: usize = 512;
+
+/// A bounded memory of parsed texts: the most recent ones are kept.
+#[derive(Debug, Default)]
+pub struct Statements {
+    /// Used since the last time that this was full.
+    young: HashMap<String, Arc<Vec<Piece>>>,
+    /// Used before.
+    old: HashMap<String, Arc<Vec<Piece>>>,
+}
+
+impl Statements {
+    /// As [`meaning`](super::meaning).
+    pub fn meaning(
+        &mut self,
+        sql: &str,
+        parameters: &[Option<String>],
+        catalog: &Catalog,
+    ) -> Meaning {
+        mean(&self.pieces(sql), parameters, catalog)
+    }
+
+    /// As [`short`](super::short).
+    pub fn short(&mut self, sql: &str, parameters: &[Option<String>]) -> String {
+        short::short(sql, &self.pieces(sql), parameters)
+    }
+
+    fn pieces(&mut self, sql: &str) -> Arc<Vec<Piece>> {
+        if let Some(known) = self.young.get(sql) {
+            return Arc::clone(known);
+        }
+        let parsed = match self.old.remove(sql) {
+            Some(known) => known,
+            None => Arc::new(pieces(sql)),
+        };
+        if self.young.len() >= REMEMBERED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(sql.to_owned(), Arc::clone(&parsed));
+        parsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_bounded_and_keeps_what_is_used() {
+        let mut statements = Statements::default();
+        let first = statements.pieces("SELECT 1");
+        for number in 0..REMEMBERED * 5 {
+            statements.pieces(&format!("SELECT {number} + 0"));
+            assert!(Arc::ptr_eq(&first, &statements.pieces("SELECT 1")));
+        }
+        assert!(statements.young.len() + statements.old.len() <= REMEMBERED * 2);
+    }
+}

@@ -1,0 +1,292 @@
+//! The search at the gate: pairs of calls that fight over rows, the hottest first,
+//! by few preemptions; then larger races by chance.
+
+use std::collections::HashMap;
+
+use crate::generate::{Generator, round_seed};
+use crate::hunt::pairs::{self, Footprints, Pair};
+use crate::hunt::{Halt, Hunt, Trials, tree};
+use crate::model::event::Event;
+use crate::model::scenario::{Call, Role, Scenario};
+use crate::model::schedule::Schedule;
+use crate::model::step::Step;
+use crate::model::verdict::Verdict;
+use crate::round::Round;
+use crate::schedule::{Conflict, Follow, Pct, Random, Repeat, Scheduler};
+
+/// What part of a run's budget the gate is given: the pairs, and all of its search.
+const FOR_PAIRS: f64 = 0.6;
+const FOR_ALL: f64 = 0.8;
+
+/// How many schedules of a larger race are tried by chance, and how many of them
+/// by priorities.
+const BY_CHANCE: u64 = 6;
+const BY_PRIORITY: u64 = 3;
+/// The depth of bugs that priorities look for.
+const DEPTH: usize = 3;
+
+/// How many schedules of a pair are tried before the next pair has its turn.
+const AT_ONCE: u32 = 16;
+
+/// A pair under search.
+struct Open {
+    pair: Pair,
+    /// What its calls do alone.
+    steps: Vec<Vec<Step>>,
+    scheduler: Conflict,
+}
+
+/// What calls do alone, remembered: a call that comes in many pairs is run once.
+#[derive(Debug, Default)]
+pub(super) struct Alone(HashMap<String, Vec<Step>>);
+
+impl Alone {
+    /// What each call of a scenario does alone, in order.
+    pub(super) async fn all(
+        &mut self,
+        trials: &mut Trials<'_>,
+        scenario: &Scenario,
+    ) -> Result<Vec<Vec<Step>>, Halt> {
+        let mut all = Vec::new();
+        for call in 0..scenario.race.len() {
+            let (steps, _) = self.one(trials, scenario, call).await?;
+            all.push(steps);
+        }
+        Ok(all)
+    }
+
+    /// What one call does alone; and the round that told, if there had to be one.
+    async fn one(
+        &mut self,
+        trials: &mut Trials<'_>,
+        scenario: &Scenario,
+        call: usize,
+    ) -> Result<(Vec<Step>, Option<(Scenario, Round)>), Halt> {
+        let single = Scenario {
+            setup: scenario.setup.clone(),
+            race: vec![Call {
+                role: Role::Original,
+                hang_up: None,
+                ..scenario.race[call].clone()
+            }],
+        }
+        .with_needed_setup();
+        let name = serde_json::to_string(&single).unwrap_or_default();
+        let of_call = |steps: &[Step]| -> Vec<Step> {
+            let own = |step: &Step| Step {
+                call,
+                ..step.clone()
+            };
+            steps.iter().map(own).collect()
+        };
+        if let Some(known) = self.0.get(&name) {
+            return Ok((of_call(known), None));
+        }
+        let mut straight = Follow::new(Schedule::default());
+        let round = trials.once_by(&single, &mut straight).await?;
+        let steps = of_call(&round.history.steps);
+        self.0.insert(name, round.history.steps.clone());
+        Ok((steps, Some((single, round))))
+    }
+}
+
+impl Hunt<'_> {
+    /// Spends the gate's part of the budget.
+    pub(super) async fn search_gated(&mut self) -> Result<(), Halt> {
+        let (target, pools) = (self.stage.target(), self.stage.pools());
+        let pairs = Generator::new(target, pools, (2, 2));
+        let pairs = pairs.map_err(|error| Halt::failed(error.into()))?;
+        let most = self.plan.calls.1.clamp(3, 4);
+        let larger = Generator::new(target, pools, (3, most));
+        let larger = larger.map_err(|error| Halt::failed(error.into()))?;
+        let mut alone = Alone::default();
+        self.search_pairs(&pairs, &mut alone).await?;
+        self.search_by_chance(&larger, &mut alone).await
+    }
+
+    /// Lap by lap, each with other values: a few schedules of every pair before any
+    /// pair has all of its own, for what is rare in one is often common in another.
+    async fn search_pairs(&mut self, generator: &Generator, alone: &mut Alone) -> Result<(), Halt> {
+        let mut footprints = Footprints::default();
+        let mut open: Vec<Open> = Vec::new();
+        for lap in 0.. {
+            let mut kinds = pairs::draw(generator, self.plan.seed, lap)?;
+            for pair in kinds.iter().flatten() {
+                for call in 0..2 {
+                    let operation = &pair.scenario.race[call].operation;
+                    if !footprints.knows(operation) {
+                        let steps = self.alone(alone, generator, pair, call).await?;
+                        footprints.learn(operation, &steps);
+                    }
+                }
+            }
+            let heat = |kind: &Vec<Pair>| {
+                kind.first()
+                    .map_or(0, |pair| footprints.heat(&pair.scenario))
+            };
+            kinds.retain(|kind| heat(kind) > 0);
+            kinds.sort_by_key(|kind| std::cmp::Reverse(heat(kind)));
+            if lap == 0 && kinds.is_empty() {
+                return Ok(());
+            }
+            for kind in kinds {
+                if self.is_spent(FOR_PAIRS) {
+                    return Ok(());
+                }
+                let Some(mut opened) = self.open(kind, generator, alone).await? else {
+                    continue;
+                };
+                if open.is_empty() {
+                    self.see_that_it_repeats_itself(&opened).await?;
+                }
+                if self.search_pair(generator, &mut opened).await? {
+                    open.push(opened);
+                }
+            }
+            let mut still_open = Vec::new();
+            for mut opened in open {
+                if self.search_pair(generator, &mut opened).await? {
+                    still_open.push(opened);
+                }
+            }
+            open = still_open;
+            if self.is_spent(FOR_PAIRS) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first pair of a kind whose calls fight over something.
+    async fn open(
+        &mut self,
+        kind: Vec<Pair>,
+        generator: &Generator,
+        alone: &mut Alone,
+    ) -> Result<Option<Open>, Halt> {
+        for pair in kind {
+            let mut steps = Vec::new();
+            for call in 0..2 {
+                steps.push(self.alone(alone, generator, &pair, call).await?);
+            }
+            let mut fights = steps[0].iter().flat_map(|own| {
+                let others = steps[1].iter();
+                others.map(move |others| own.conflicts(others))
+            });
+            if fights.any(|fight| fight) {
+                let scheduler = Conflict::new(steps.clone());
+                return Ok(Some(Open {
+                    pair,
+                    steps,
+                    scheduler,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Some of a pair's schedules; whether there are more.
+    async fn search_pair(&mut self, generator: &Generator, open: &mut Open) -> Result<bool, Halt> {
+        for _ in 0..AT_ONCE {
+            if self.is_spent(FOR_PAIRS) || !open.scheduler.next_round() {
+                return Ok(false);
+            }
+            let scenario = &open.pair.scenario;
+            let mut trials = Trials::new(self.stage, self.stop, None);
+            let round = trials.round(scenario, Some(&mut open.scheduler)).await?;
+            self.take(open.pair.seed, generator, scenario, round)
+                .await?;
+        }
+        Ok(true)
+    }
+
+    /// What one call of a pair does alone. A round that has to be made for that is
+    /// judged like any.
+    async fn alone(
+        &mut self,
+        alone: &mut Alone,
+        generator: &Generator,
+        pair: &Pair,
+        call: usize,
+    ) -> Result<Vec<Step>, Halt> {
+        let mut trials = Trials::new(self.stage, self.stop, None);
+        let (steps, round) = alone.one(&mut trials, &pair.scenario, call).await?;
+        if let Some((single, round)) = round {
+            self.take(pair.seed, generator, &single, round).await?;
+        }
+        Ok(steps)
+    }
+
+    /// Makes the same round twice: what the search and a replay count on.
+    async fn see_that_it_repeats_itself(&mut self, open: &Open) -> Result<(), Halt> {
+        let scenario = &open.pair.scenario;
+        let mut repeat = Repeat::new(Box::new(Conflict::new(open.steps.clone())));
+        let mut trials = Trials::new(self.stage, self.stop, None);
+        let mut differs = None;
+        while repeat.next_round() {
+            let round = trials.round(scenario, Some(&mut repeat)).await?;
+            if round.unjudged() {
+                differs = Some(round.verdict);
+            }
+        }
+        self.tally.extra_rounds += trials.made;
+        if let Some(Verdict::Inconclusive(why)) = differs {
+            (self.emit)(&Event::Warning(format!(
+                "the service does not repeat itself when it is let do the same: {why}. \
+                 Gated findings may not replay."
+            )));
+        }
+        Ok(())
+    }
+
+    async fn search_by_chance(
+        &mut self,
+        generator: &Generator,
+        alone: &mut Alone,
+    ) -> Result<(), Halt> {
+        for number in 0.. {
+            if self.is_spent(FOR_ALL) {
+                break;
+            }
+            let seed = round_seed(self.plan.seed, number);
+            let scenario = tree(generator, seed)?.current();
+            if scenario.race.iter().any(|call| call.hang_up.is_some()) {
+                continue;
+            }
+            let mut trials = Trials::new(self.stage, self.stop, None);
+            let steps = alone.all(&mut trials, &scenario).await?;
+            self.tally.extra_rounds += trials.made;
+            let length = steps.iter().map(Vec::len).sum();
+            let calls = scenario.race.len();
+            let mut by_priority = Pct::new(seed, DEPTH, calls, length);
+            let mut by_chance = Random::new(seed);
+            for schedule in 0..BY_CHANCE {
+                let scheduler: &mut dyn Scheduler = if schedule < BY_PRIORITY {
+                    &mut by_priority
+                } else {
+                    &mut by_chance
+                };
+                if self.is_spent(FOR_ALL) {
+                    break;
+                }
+                let mut trials = Trials::new(self.stage, self.stop, None);
+                let round = trials.once_by(&scenario, scheduler).await?;
+                self.take(seed, generator, &scenario, round).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this part of the budget is used, or the search over.
+    fn is_spent(&self, part: f64) -> bool {
+        let rounds = |most: u64| {
+            #[allow(clippy::cast_precision_loss)] // Rounds are far below 2^53.
+            let used = self.tally.rounds as f64 / most.max(1) as f64;
+            used >= part
+        };
+        let time = |budget: std::time::Duration| {
+            self.searching.elapsed().as_secs_f64() >= budget.as_secs_f64() * part
+        };
+        self.is_over() || self.plan.rounds.is_some_and(rounds) || self.plan.budget.is_some_and(time)
+    }
+}

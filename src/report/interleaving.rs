@@ -1,0 +1,90 @@
+//! Who moved when, as columns: one a call, one line a step. Knows steps, and not
+//! why one moved before another.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::model::step::{Action, Step};
+
+/// The most characters of one step.
+const MOST_OF_A_STEP: usize = 48;
+
+/// What marks a step whose order matters to another call.
+const MARK: &str = "*";
+
+/// The steps of a race whose calls have these names, a line each.
+pub fn text(steps: &[Step], names: &[String]) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    let numbered = names.iter().enumerate();
+    let header = numbered.map(|(index, name)| format!("{} {name}", index + 1));
+    table.set_header(std::iter::once(String::new()).chain(header));
+    for step in steps {
+        let mut others = steps.iter().filter(|other| other.call != step.call);
+        let matters = others.any(|other| other.conflicts(step));
+        let mark = if matters { MARK } else { "" };
+        let cells = (0..names.len()).map(|call| {
+            if call == step.call {
+                short(step)
+            } else {
+                String::new()
+            }
+        });
+        table.add_row(std::iter::once(mark.to_owned()).chain(cells));
+    }
+    table.to_string()
+}
+
+fn short(step: &Step) -> String {
+    let text = match &step.action {
+        Action::Begin => "begins".to_owned(),
+        Action::Sql { short, .. } => short.clone(),
+        Action::ThirdParty { stub, request } => format!("{stub}: {request}"),
+    };
+    if text.chars().count() <= MOST_OF_A_STEP {
+        return text;
+    }
+    let cut: String = text.chars().take(MOST_OF_A_STEP - 3).collect();
+    format!("{cut}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::step::{Access, Mode};
+
+    #[test]
+    fn a_column_a_call_and_a_mark_where_order_matters() {
+        let step = |call, short: &str, mode| Step {
+            call,
+            action: Action::Sql {
+                statement: short.to_owned(),
+                parameters: Vec::new(),
+                short: short.to_owned(),
+            },
+            accesses: vec![Access {
+                table: "products".to_owned(),
+                mode,
+                rows: [("id".to_owned(), "1".to_owned())].into(),
+            }],
+        };
+        let mut alone = step(1, &format!("SELECT {}", "x".repeat(60)), Mode::Read);
+        alone.accesses.clear();
+        let begins = |call| Step {
+            call,
+            action: Action::Begin,
+            accesses: Vec::new(),
+        };
+        let steps = [
+            begins(0),
+            step(0, "SELECT products id=1", Mode::Read),
+            begins(1),
+            alone,
+            step(1, "UPDATE products id=1", Mode::Write),
+            step(0, "UPDATE products id=1", Mode::Write),
+        ];
+        let names = ["order by ann".to_owned(), "order by bob".to_owned()];
+        insta::assert_snapshot!(text(&steps, &names));
+    }
+}

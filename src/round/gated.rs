@@ -1,0 +1,272 @@
+//! The race of a gated round: one call moves at a time, and a scheduler says which.
+//!
+//! Hears the gate, the clients and the clock, tells [`Control`] what it heard, and
+//! does what it says. Knows neither who schedules nor why.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::database::Database;
+use crate::drive::{Flight, Lead, Shot};
+use crate::failure::Failure;
+use crate::gate::control::{After, Arrival, Control, Let, Next};
+use crate::gate::sql::Meaning;
+use crate::gate::{Event, Go, TransactionStatus};
+use crate::model::history::History;
+use crate::model::scenario::{RetryWhen, Role, Scenario};
+use crate::model::step::{Action, Step};
+use crate::round::{Actors, SETTLE_WITHIN};
+use crate::schedule::{Diverged, Point, Scheduler};
+use crate::stage::{Gating, Stage};
+
+/// How long a call that is expected to move and waits elsewhere is waited for before
+/// the round is said to have diverged.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often the gate is asked whether its sessions have come to rest.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+impl Stage {
+    /// Fires a race through the gate and waits for every end. Beside the history
+    /// stands why it cannot be judged, if it cannot.
+    pub(super) async fn gated_race(
+        &mut self,
+        scenario: &Scenario,
+        actors: &Actors,
+        scheduler: &mut dyn Scheduler,
+    ) -> Result<(History, Option<String>), Failure> {
+        let mut shots = self.shots(scenario, actors)?;
+        for shot in &mut shots {
+            // When a client leaves is a matter of time, and time stands still here.
+            shot.hang_up = None;
+        }
+        let raced = self.lead(scenario, &shots, scheduler).await?;
+        let calls = self.all_made(scenario, shots, raced.flights);
+        let steps = raced.steps;
+        Ok((History { calls, steps }, raced.unclear))
+    }
+
+    async fn lead(
+        &mut self,
+        scenario: &Scenario,
+        shots: &[Shot],
+        scheduler: &mut dyn Scheduler,
+    ) -> Result<Raced, Failure> {
+        let limit = self.target.file.service.answer_within;
+        let gating = self.gating.as_mut().ok_or_else(|| {
+            Failure::Internal("a gated round on a stage without a gate".to_owned())
+        })?;
+        let begins: Vec<After> = scenario.race.iter().map(|call| after(&call.role)).collect();
+        let (lead, race) = self.driver.led(shots, limit);
+        let Lead {
+            ready,
+            go,
+            mut ended,
+        } = lead;
+        tokio::pin!(race);
+        tokio::select! {
+            // It ends before all are connected only by a failure.
+            failed = &mut race => { failed?; }
+            _ = ready => {}
+        }
+        gating.gate.hold(true);
+        let mut conductor = Conductor {
+            control: Control::new(&begins, gating.pace, Instant::now()),
+            gating,
+            database: self.database.as_mut(),
+            go: go.into_iter().map(Some).collect(),
+            unclear: None,
+            impatient: None,
+            all_ended: None,
+        };
+        let mut flights: Option<Vec<Flight>> = None;
+        while let Some(until) = conductor.act(scheduler).await? {
+            tokio::select! {
+                biased;
+                Some(event) = conductor.gating.events.recv() => conductor.hear(event),
+                Some(call) = ended.recv() => conductor.control.ended(Instant::now(), call),
+                landed = &mut race, if flights.is_none() => flights = Some(landed?),
+                () = clock::until(until) => {}
+            }
+        }
+        let (steps, mut unclear) = conductor.end();
+        if unclear.is_none() {
+            let ended = scheduler.round_ended(&steps);
+            unclear = ended.err().map(|diverged| diverged.to_string());
+        }
+        let flights = match flights {
+            Some(flights) => flights,
+            None => race.await?,
+        };
+        Ok(Raced {
+            flights,
+            steps,
+            unclear,
+        })
+    }
+}
+
+/// A gated race that is over.
+struct Raced {
+    flights: Vec<Flight>,
+    steps: Vec<Step>,
+    /// Why it cannot be judged, if it cannot.
+    unclear: Option<String>,
+}
+
+/// What a gated race is led with.
+struct Conductor<'a> {
+    gating: &'a mut Gating,
+    database: &'a mut dyn Database,
+    control: Control<Go>,
+    go: Vec<Option<oneshot::Sender<()>>>,
+    /// Why the round cannot be judged.
+    unclear: Option<String>,
+    /// Since when a call is waited for that the scheduler wants to move.
+    impatient: Option<Instant>,
+    /// Since when every client has its answer.
+    all_ended: Option<Instant>,
+}
+
+impl Conductor<'_> {
+    /// Acts until there is nothing to do but to listen, at most until the moment
+    /// that it returns; `None` once the race is over.
+    async fn act(&mut self, scheduler: &mut dyn Scheduler) -> Result<Option<Instant>, Failure> {
+        loop {
+            let now = Instant::now();
+            match self.control.next(now) {
+                Next::Listen(until) => return Ok(self.listen(until)),
+                Next::AskLocks(session) => {
+                    let locked = match self.gating.processes.get(&session) {
+                        Some(process) => self.database.waits_for_lock(*process).await?,
+                        None => false,
+                    };
+                    self.control.locked(Instant::now(), session, locked);
+                }
+                Next::Choose => match self.choose(scheduler) {
+                    Ok(()) => self.impatient = None,
+                    Err(diverged) if self.may_wait(&diverged, now) => {
+                        return Ok(Some(now + LOOK_EVERY));
+                    }
+                    Err(diverged) => {
+                        // The rest goes as it comes: the round is lost, but the
+                        // service must not be left in the middle of it.
+                        self.unclear.get_or_insert(diverged.to_string());
+                    }
+                },
+                // A transaction of which no step was held may still be open.
+                Next::Over if self.gating.gate.unsettled().is_empty() => return Ok(None),
+                Next::Over => return Ok(self.listen(now + LOOK_EVERY)),
+            }
+        }
+    }
+
+    /// Until when to listen; `None` if what is left takes too long, which the look
+    /// at the database that follows will tell.
+    fn listen(&mut self, until: Instant) -> Option<Instant> {
+        if !self.control.all_ended() {
+            return Some(until);
+        }
+        let since = *self.all_ended.get_or_insert_with(Instant::now);
+        (since.elapsed() < SETTLE_WITHIN).then_some(until)
+    }
+
+    fn choose(&mut self, scheduler: &mut dyn Scheduler) -> Result<(), Diverged> {
+        let (waiting, stuck) = (self.control.waiting(), self.control.stuck());
+        let point = Point {
+            past: self.control.past(),
+            waiting: &waiting,
+            stuck: &stuck,
+        };
+        let index = match &self.unclear {
+            None => scheduler.choose(&point)?,
+            Some(_) => 0,
+        };
+        match self.control.go(Instant::now(), waiting[index].call) {
+            Some(Let::Begin(call)) => {
+                if let Some(go) = self.go[call].take() {
+                    // A shot that has failed before hears nothing.
+                    let _ = go.send(());
+                }
+            }
+            Some(Let::Step(go)) => go.run(),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether what the scheduler wants may yet come.
+    fn may_wait(&mut self, diverged: &Diverged, now: Instant) -> bool {
+        let stuck = self.control.stuck();
+        let expected = diverged.expected.as_ref();
+        expected.is_some_and(|choice| stuck.contains(&choice.call))
+            && self.impatient.get_or_insert(now).elapsed() < PATIENCE
+    }
+
+    fn hear(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Opened {
+                session,
+                backend_pid,
+            } => {
+                if let Some(process) = backend_pid {
+                    self.gating.processes.insert(session, process);
+                }
+            }
+            Event::Arrived {
+                session,
+                statement,
+                go,
+                ..
+            } => {
+                let (accesses, ends) = match self.gating.reader.meaning(&statement) {
+                    Meaning::Nothing => (Vec::new(), false),
+                    Meaning::Touches { accesses, ends } => (accesses, ends.is_some()),
+                };
+                let short = self.gating.reader.short(&statement);
+                let arrival = Arrival {
+                    session,
+                    action: Action::Sql {
+                        statement: statement.sql,
+                        parameters: statement.parameters,
+                        short,
+                    },
+                    accesses,
+                    ends,
+                    go,
+                };
+                self.control.arrived(now, arrival);
+            }
+            Event::Answered { session, answer } => {
+                let in_transaction = answer.status != TransactionStatus::Idle;
+                self.control.answered(now, session, in_transaction);
+            }
+            Event::Closed { session } => {
+                self.gating.processes.remove(&session);
+                self.control.closed(now, session);
+            }
+        }
+    }
+
+    /// Lets everything go; returns what moved, and why the round is unclear.
+    fn end(self) -> (Vec<Step>, Option<String>) {
+        self.gating.gate.hold(false);
+        let (steps, pace) = self.control.into_past();
+        self.gating.pace = pace;
+        (steps, self.unclear)
+    }
+}
+
+/// What a call of this role waits for.
+fn after(role: &Role) -> After {
+    match *role {
+        Role::Original | Role::Duplicate { .. } | Role::Bystander => After::Nothing,
+        Role::Retry { of, when } => match when {
+            RetryWhen::InFlight { .. } => After::Begun(of),
+            RetryWhen::AfterAnswer | RetryWhen::AfterHangUp => After::Ended(of),
+        },
+    }
+}
