@@ -3,6 +3,7 @@
 
 mod ends;
 mod holding;
+mod order;
 mod passing;
 mod raw;
 mod shapes;
