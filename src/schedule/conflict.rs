@@ -20,10 +20,11 @@
 //! Guarantees, of a service that repeats itself and whose steps say what they
 //! touch: of two calls, every order of conflicting steps that one preemption makes,
 //! wherever it is put, has been run; then those of two, and those of three. Of three
-//! calls and more, the same of one preemption as long as no lock is waited for.
-//! Beyond that some are left out, as bounding and reducing at once does (Coons,
-//! Musuvathi and `McKinley`, OOPSLA 2013): those that can only be had from a schedule
-//! that was skipped, and those that differ in who moves while another is stuck.
+//! calls and more, the same of one preemption as long as no lock is waited for and
+//! the calls do among the others what they do alone. Beyond that some are left out,
+//! as bounding and reducing at once does (Coons et al., "Bounded partial-order
+//! reduction", OOPSLA 2013): those that can only be had from a schedule that was
+//! skipped, and those that differ in who moves while another is stuck.
 //! [`Exhaustive`](super::Exhaustive) leaves out none.
 
 use std::collections::{HashSet, VecDeque};
