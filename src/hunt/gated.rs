@@ -31,8 +31,6 @@ const AT_ONCE: u32 = 16;
 /// A pair under search.
 struct Open {
     pair: Pair,
-    /// What its calls do alone.
-    steps: Vec<Vec<Step>>,
     scheduler: Conflict,
 }
 
@@ -109,7 +107,9 @@ impl Hunt<'_> {
     async fn search_pairs(&mut self, generator: &Generator, alone: &mut Alone) -> Result<(), Halt> {
         let mut footprints = Footprints::default();
         let mut open: Vec<Open> = Vec::new();
+        let mut has_repeated_itself = false;
         for lap in 0.. {
+            let rounds = self.tally.rounds;
             let mut kinds = pairs::draw(generator, self.plan.seed, lap)?;
             for pair in kinds.iter().flatten() {
                 for call in 0..2 {
@@ -133,12 +133,16 @@ impl Hunt<'_> {
                 if self.is_spent(FOR_PAIRS) {
                     return Ok(());
                 }
-                let Some(mut opened) = self.open(kind, generator, alone).await? else {
+                let Some((pair, steps)) = self.hot_pair(kind, generator, alone).await? else {
                     continue;
                 };
-                if open.is_empty() {
-                    self.see_that_it_repeats_itself(&opened).await?;
+                if !has_repeated_itself {
+                    self.see_that_it_repeats_itself(&pair.scenario, &steps)
+                        .await?;
+                    has_repeated_itself = true;
                 }
+                let scheduler = Conflict::new(steps);
+                let mut opened = Open { pair, scheduler };
                 if self.search_pair(generator, &mut opened).await? {
                     open.push(opened);
                 }
@@ -150,20 +154,22 @@ impl Hunt<'_> {
                 }
             }
             open = still_open;
-            if self.is_spent(FOR_PAIRS) {
+            // A lap without a round: all that other values could show is known.
+            if self.is_spent(FOR_PAIRS) || self.tally.rounds == rounds {
                 break;
             }
         }
         Ok(())
     }
 
-    /// The first pair of a kind whose calls fight over something.
-    async fn open(
+    /// The first pair of a kind whose calls fight over something, and what each does
+    /// alone.
+    async fn hot_pair(
         &mut self,
         kind: Vec<Pair>,
         generator: &Generator,
         alone: &mut Alone,
-    ) -> Result<Option<Open>, Halt> {
+    ) -> Result<Option<(Pair, Vec<Vec<Step>>)>, Halt> {
         for pair in kind {
             let mut steps = Vec::new();
             for call in 0..2 {
@@ -174,12 +180,7 @@ impl Hunt<'_> {
                 others.map(move |others| own.conflicts(others))
             });
             if fights.any(|fight| fight) {
-                let scheduler = Conflict::new(steps.clone());
-                return Ok(Some(Open {
-                    pair,
-                    steps,
-                    scheduler,
-                }));
+                return Ok(Some((pair, steps)));
             }
         }
         Ok(None)
@@ -218,9 +219,12 @@ impl Hunt<'_> {
     }
 
     /// Makes the same round twice: what the search and a replay count on.
-    async fn see_that_it_repeats_itself(&mut self, open: &Open) -> Result<(), Halt> {
-        let scenario = &open.pair.scenario;
-        let mut repeat = Repeat::new(Box::new(Conflict::new(open.steps.clone())));
+    async fn see_that_it_repeats_itself(
+        &mut self,
+        scenario: &Scenario,
+        steps: &[Vec<Step>],
+    ) -> Result<(), Halt> {
+        let mut repeat = Repeat::new(Box::new(Conflict::new(steps.to_vec())));
         let mut trials = Trials::new(self.stage, self.stop, None);
         let mut differs = None;
         while repeat.next_round() {

@@ -76,8 +76,6 @@ pub struct Hunt<'a> {
     begun: Instant,
     /// Since when the search is on, the corpus left behind.
     searching: Instant,
-    /// How many rounds in a row could not be judged.
-    unjudged: u64,
     tally: Tally,
     findings: Vec<Finding>,
 }
@@ -99,7 +97,6 @@ impl<'a> Hunt<'a> {
             emit,
             begun: Instant::now(),
             searching: Instant::now(),
-            unjudged: 0,
             tally: Tally::default(),
             findings: Vec::new(),
         }
@@ -221,6 +218,7 @@ impl<'a> Hunt<'a> {
 
     /// Free races of scenarios from the run's seed.
     async fn search(&mut self, generator: &Generator) -> Result<(), Halt> {
+        let mut unjudged = 0;
         for number in 0.. {
             if self.is_over() {
                 break;
@@ -230,12 +228,15 @@ impl<'a> Hunt<'a> {
             let round = Trials::new(self.stage, self.stop, None)
                 .once(Case::free(&scenario))
                 .await?;
+            let unclear = match &round.verdict {
+                Verdict::Inconclusive(why) => Some(why.clone()),
+                Verdict::Holds | Verdict::Violated(_) => None,
+            };
             self.take(seed, generator, &scenario, round).await?;
-            if self.unjudged == MOST_UNJUDGED
-                && let Some(why) = self.tally.last_unjudged.clone()
-            {
+            unjudged = if unclear.is_some() { unjudged + 1 } else { 0 };
+            if let Some(why) = unclear.filter(|_| unjudged == MOST_UNJUDGED) {
                 return Err(Halt::failed(Failure::NothingJudged {
-                    rounds: self.unjudged,
+                    rounds: unjudged,
                     why,
                 }));
             }
@@ -252,11 +253,6 @@ impl<'a> Hunt<'a> {
         round: Round,
     ) -> Result<(), Halt> {
         self.tally.round(&round);
-        self.unjudged = if round.unjudged() {
-            self.unjudged + 1
-        } else {
-            0
-        };
         if let Verdict::Violated(violations) = &round.verdict {
             let new = violations
                 .iter()

@@ -17,8 +17,6 @@ pub(super) struct Tally {
     pub extra_rounds: u64,
     /// Rounds of the search that an earlier finding explains.
     pub explained: u64,
-    /// Why the last round that could not be judged could not.
-    pub last_unjudged: Option<String>,
     /// Rounds that could not be judged, by the reason.
     pub inconclusive: BTreeMap<String, u64>,
     /// Whether it was stopped.
@@ -32,7 +30,6 @@ impl Tally {
     pub(super) fn round(&mut self, round: &Round) {
         self.rounds += 1;
         if let Verdict::Inconclusive(why) = &round.verdict {
-            self.last_unjudged = Some(why.clone());
             *self.inconclusive.entry(why.clone()).or_default() += 1;
         }
         for call in &round.history.calls {
