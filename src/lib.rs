@@ -35,6 +35,7 @@ pub mod model;
 pub mod oracle;
 pub mod process;
 pub mod report;
+mod roots;
 pub mod round;
 pub mod schedule;
 pub mod service;

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::model::history::{Ending, Expected, History, Made, Request};
 use crate::model::observed::{Effects, InvariantRows, Observed};
 use crate::model::scenario::{Call, RetryWhen, Role, Scenario, SetupCall};
-use crate::model::schedule::{Choice, Schedule};
+use crate::model::schedule::Schedule;
 use crate::model::verdict::Verdict;
 use crate::oracle;
 use crate::schedule::Scheduler;
@@ -53,8 +53,8 @@ type Actors = HashMap<Option<String>, Gathered>;
 impl Round {
     /// Who moved when, if that was decided at the gate.
     pub fn schedule(&self) -> Option<Schedule> {
-        let choices: Vec<Choice> = self.history.steps.iter().map(Choice::of).collect();
-        (!choices.is_empty()).then_some(Schedule { choices })
+        let steps = &self.history.steps;
+        (!steps.is_empty()).then(|| Schedule::of(steps))
     }
 }
 

@@ -15,7 +15,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("process", &["guard"]),
     ("generate", &["model", "target"]),
     ("clock", &[]),
-    ("drive", &["clock", "model"]),
+    ("roots", &[]),
+    ("drive", &["clock", "model", "roots"]),
     ("schedule", &["model"]),
     ("oracle", &["model"]),
     ("shrink", &["model"]),
@@ -24,7 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("stub", &["model", "target"]),
     ("database", &["model", "guard"]),
     ("wire", &[]),
-    ("gate", &["model", "wire"]),
+    ("gate", &["model", "roots", "wire"]),
     ("service", &["model", "target", "guard", "process"]),
     (
         "failure",

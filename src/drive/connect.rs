@@ -16,6 +16,7 @@ use url::{Host, Url};
 use super::error::DriveError;
 use super::held::{Held, Wire};
 use super::writing::{Watched, Whole, Writing};
+use crate::roots;
 
 /// How long a connection may take to stand, TLS included. A service that is up takes far less even
 /// under load; one that never accepts should be told of before a user gives up.
@@ -171,22 +172,12 @@ fn tls_config(roots: Arc<RootCertStore>) -> Result<ClientConfig, DriveError> {
     Ok(config)
 }
 
-/// The system's certificate authorities, or those of `SSL_CERT_FILE`.
+/// The authorities that the certificate of an https URL is checked against.
 pub(super) fn system_roots(url: &Url) -> Result<Arc<RootCertStore>, DriveError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(DriveError::Certificates {
-            url: url.clone(),
-            why: if errors.is_empty() {
-                "this system has no certificates of authorities".to_owned()
-            } else {
-                errors.join("; ")
-            },
-        });
-    }
+    let roots = roots::system().map_err(|why| DriveError::Certificates {
+        url: url.clone(),
+        why,
+    })?;
     Ok(Arc::new(roots))
 }
 

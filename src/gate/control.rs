@@ -258,7 +258,7 @@ impl<G> Control<G> {
             return Next::Listen(until);
         }
         self.attribute(now, true);
-        if !self.waiting().is_empty() {
+        if (0..self.calls.len()).any(|call| self.is_waiting(call)) {
             return Next::Choose;
         }
         if self
@@ -274,18 +274,23 @@ impl<G> Control<G> {
 
     /// The steps to choose among, in order of their calls.
     pub fn waiting(&self) -> Vec<Step> {
-        let calls = self.calls.iter().enumerate();
-        calls
-            .filter_map(|(index, call)| match call.activity {
-                Activity::Held => call.held.front().map(|held| held.step.clone()),
-                Activity::Before if self.may_begin(call.after) => Some(Step {
-                    call: index,
-                    action: Action::Begin,
-                    accesses: Vec::new(),
-                }),
-                _ => None,
+        let waiting = (0..self.calls.len()).filter(|call| self.is_waiting(*call));
+        waiting
+            .map(|call| match self.calls[call].held.front() {
+                Some(held) => held.step.clone(),
+                None => begin(call),
             })
             .collect()
+    }
+
+    /// Whether a call can be let go.
+    fn is_waiting(&self, call: usize) -> bool {
+        let call = &self.calls[call];
+        match call.activity {
+            Activity::Held => !call.held.is_empty(),
+            Activity::Before => self.may_begin(call.after),
+            Activity::Running | Activity::Locked | Activity::Elsewhere | Activity::Over => false,
+        }
     }
 
     /// The calls that have moved and are neither at a choice nor over: they wait for
@@ -305,8 +310,9 @@ impl<G> Control<G> {
 
     /// Lets a call's waiting step go. `None` if it has none.
     pub fn go(&mut self, now: Instant, call: usize) -> Option<Let<G>> {
-        let step = self.waiting().into_iter().find(|step| step.call == call)?;
-        self.past.push(step);
+        if !self.is_waiting(call) {
+            return None;
+        }
         self.last = Some(call);
         let moving = &mut self.calls[call];
         moving.activity = Activity::Running;
@@ -314,16 +320,18 @@ impl<G> Control<G> {
         moving.asked = 0;
         let Some(held) = moving.held.pop_front() else {
             moving.begun = true;
+            self.past.push(begin(call));
             return Some(Let::Begin(call));
         };
         moving.in_flight.insert(held.session);
         let connection = self.connections.entry(held.session).or_default();
         connection.last = Some(call);
         if !held.ends {
-            let changes = held.step.accesses.into_iter();
+            let changes = held.step.accesses.iter();
             let changes = changes.filter(|access| access.mode != Mode::Read);
-            connection.changed.extend(changes);
+            connection.changed.extend(changes.cloned());
         }
+        self.past.push(held.step);
         Some(Let::Step(held.go))
     }
 
@@ -434,6 +442,15 @@ impl<G> Control<G> {
                 call.activity = Activity::Over;
             }
         }
+    }
+}
+
+/// The first step of a call: its request is let go.
+fn begin(call: usize) -> Step {
+    Step {
+        call,
+        action: Action::Begin,
+        accesses: Vec::new(),
     }
 }
 

@@ -8,6 +8,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use crate::roots;
+
 /// How TLS is spoken. `checked` wants a certificate of an authority, from the PEM
 /// file `root` or of those that the system trusts. Fails with what is missing.
 pub(super) fn config(checked: bool, root: Option<&str>) -> Result<Arc<ClientConfig>, String> {
@@ -29,17 +31,15 @@ pub(super) fn config(checked: bool, root: Option<&str>) -> Result<Arc<ClientConf
 }
 
 fn authorities(root: Option<&str>) -> Result<RootCertStore, String> {
+    let Some(path) = root else {
+        return roots::system();
+    };
+    let unread = |error| format!("{path} cannot be read: {error}");
     let mut roots = RootCertStore::empty();
-    if let Some(path) = root {
-        let unread = |error| format!("{path} cannot be read: {error}");
-        for certificate in CertificateDer::pem_file_iter(path).map_err(unread)? {
-            let certificate = certificate.map_err(unread)?;
-            let added = roots.add(certificate);
-            added.map_err(|error| format!("{path}: {error}"))?;
-        }
-    } else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unread)? {
+        let certificate = certificate.map_err(unread)?;
+        let added = roots.add(certificate);
+        added.map_err(|error| format!("{path}: {error}"))?;
     }
     if roots.is_empty() {
         return Err("there are no certificates of authorities".to_owned());

@@ -12,6 +12,15 @@ pub struct Schedule {
     pub choices: Vec<Choice>,
 }
 
+impl Schedule {
+    /// The choices that made these steps move, in this order.
+    pub fn of(steps: &[Step]) -> Schedule {
+        Schedule {
+            choices: steps.iter().map(Choice::of).collect(),
+        }
+    }
+}
+
 /// One choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {

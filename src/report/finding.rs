@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::model::Row;
 use crate::model::finding::Finding;
 use crate::model::history::{Ending, Made};
-use crate::model::scenario::{Call, HangUp, RetryWhen, Role, SetupCall};
+use crate::model::scenario::{Call, HangUp, RetryWhen, Role};
 use crate::report::{curl, interleaving};
 
 /// The most rows of one violation that are shown; the file holds all.
@@ -66,7 +66,10 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
         }
     }
     if !finding.scenario.setup.is_empty() {
-        let names: Vec<String> = finding.scenario.setup.iter().map(setup).collect();
+        let calls = finding.scenario.setup.iter();
+        let names: Vec<String> = calls
+            .map(|call| by(&call.operation, call.actor.as_deref()))
+            .collect();
         writeln!(out, "\n  before the race: {}", names.join(", "))?;
     }
     let calls = finding.scenario.race.len();
@@ -92,10 +95,7 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
     if finding.schedule.is_some() {
         let calls = finding.scenario.race.iter();
         let names: Vec<String> = calls
-            .map(|call| match &call.actor {
-                Some(actor) => format!("{} by {actor}", call.operation),
-                None => call.operation.clone(),
-            })
+            .map(|call| by(&call.operation, call.actor.as_deref()))
             .collect();
         writeln!(
             out,
@@ -125,10 +125,10 @@ fn rate(finding: &Finding) -> String {
     }
 }
 
-fn setup(call: &SetupCall) -> String {
-    match &call.actor {
-        Some(actor) => format!("{} by {actor}", call.operation),
-        None => call.operation.clone(),
+fn by(operation: &str, actor: Option<&str>) -> String {
+    match actor {
+        Some(actor) => format!("{operation} by {actor}"),
+        None => operation.to_owned(),
     }
 }
 

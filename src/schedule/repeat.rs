@@ -17,6 +17,8 @@ pub struct Repeat {
     first: Box<dyn Scheduler>,
     past: Option<Vec<Step>>,
     second: Option<Replay>,
+    /// The first step, by its place, that did the same with other values: a
+    /// generated id, a time.
     values: Option<usize>,
 }
 
@@ -30,12 +32,6 @@ impl Repeat {
             values: None,
         }
     }
-
-    /// The first step, by its place, that did the same with other values: a
-    /// generated id, a time.
-    pub fn differs_in_values(&self) -> Option<usize> {
-        self.values
-    }
 }
 
 impl Scheduler for Repeat {
@@ -46,8 +42,7 @@ impl Scheduler for Repeat {
         let Some(past) = &self.past else {
             return self.first.next_round();
         };
-        let choices = past.iter().map(Choice::of).collect();
-        let second = self.second.insert(Replay::new(Schedule { choices }));
+        let second = self.second.insert(Replay::new(Schedule::of(past)));
         second.next_round()
     }
 

@@ -1,17 +1,11 @@
 //! Recorded schedules: replayed, followed, repeated, made simpler.
 
-use crate::model::schedule::{Choice, Schedule};
+use crate::model::schedule::Schedule;
 use crate::model::step::Step;
 use crate::schedule::simpler::{passes, simplify, switches};
 use crate::schedule::tests::bugs;
 use crate::schedule::tests::toy::{Op, Service};
 use crate::schedule::{Diverged, Exhaustive, Follow, Random, Repeat, Replay, Scheduler};
-
-fn recorded(past: &[Step]) -> Schedule {
-    Schedule {
-        choices: past.iter().map(Choice::of).collect(),
-    }
-}
 
 fn made(service: &Service, by: &mut dyn Scheduler) -> Result<Vec<Step>, Diverged> {
     assert!(by.next_round());
@@ -26,11 +20,14 @@ fn every_schedule_is_replayed_and_followed_to_the_letter() {
         let mut all = Exhaustive::new();
         while all.next_round() {
             let (past, outcome) = service.round(&mut all).unwrap();
-            let mut replay = Replay::new(recorded(&past));
+            let mut replay = Replay::new(Schedule::of(&past));
             assert!(replay.next_round());
             assert_eq!(service.round(&mut replay), Ok((past.clone(), outcome)));
             assert!(!replay.next_round());
-            assert_eq!(made(&service, &mut Follow::new(recorded(&past))), Ok(past));
+            assert_eq!(
+                made(&service, &mut Follow::new(Schedule::of(&past))),
+                Ok(past)
+            );
         }
     }
 }
@@ -39,13 +36,13 @@ fn every_schedule_is_replayed_and_followed_to_the_letter() {
 fn a_replay_says_where_the_service_left_the_schedule() {
     let pair = bugs::lost_update(2);
     let past = made(&pair.racy, &mut Exhaustive::new()).unwrap();
-    let diverged = made(&pair.right, &mut Replay::new(recorded(&past))).unwrap_err();
+    let diverged = made(&pair.right, &mut Replay::new(Schedule::of(&past))).unwrap_err();
     assert_eq!(
         diverged.to_string(),
         "diverged at choice 2: expected call 1's `Read((\"stock\", 1), 0)`, was offered call \
          1's `Lock((\"stock\", 1), 0)` or call 2's `begin`"
     );
-    let mut short = recorded(&past);
+    let mut short = Schedule::of(&past);
     short.choices.truncate(4);
     let diverged = made(&pair.racy, &mut Replay::new(short)).unwrap_err();
     assert_eq!(
@@ -53,7 +50,7 @@ fn a_replay_says_where_the_service_left_the_schedule() {
         "diverged at choice 5: expected the end of the round, was offered call 2's \
          `Read((\"stock\", 1), 0)`"
     );
-    let mut long = recorded(&past);
+    let mut long = Schedule::of(&past);
     long.choices.push(long.choices[5].clone());
     let diverged = made(&pair.racy, &mut Replay::new(long)).unwrap_err();
     assert_eq!(
@@ -72,7 +69,7 @@ fn what_a_schedule_does_not_know_goes_with_the_call_whose_turn_it_is() {
     changed.calls[0].insert(1, Op::Read(("own", 0), 1));
     changed.calls[1].remove(0);
     let calls = |past: &[Step]| past.iter().map(|step| step.call).collect::<Vec<_>>();
-    let after = made(&changed, &mut Follow::new(recorded(&past))).unwrap();
+    let after = made(&changed, &mut Follow::new(Schedule::of(&past))).unwrap();
     assert_eq!(calls(&past), [0, 1, 0, 1, 0, 1]);
     // Call 0 reads, then does what is new, in its second turn; call 1 has lost its.
     assert_eq!(calls(&after), [0, 1, 0, 0, 0, 1]);
@@ -102,7 +99,7 @@ fn a_failing_schedule_becomes_one_with_the_fewest_switches() {
         assert!(by.next_round());
         let (past, outcome) = service.round(&mut by).unwrap();
         if !right.contains(&outcome) {
-            break recorded(&past);
+            break Schedule::of(&past);
         }
     };
     let mut tries = 0;
@@ -111,7 +108,7 @@ fn a_failing_schedule_becomes_one_with_the_fewest_switches() {
         let mut by = Follow::new(candidate.clone());
         assert!(by.next_round());
         let (past, outcome) = service.round(&mut by).unwrap();
-        (!right.contains(&outcome)).then(|| recorded(&past))
+        (!right.contains(&outcome)).then(|| Schedule::of(&past))
     });
     assert_eq!((switches(&start), switches(&smallest)), (52, 2));
     assert!(tries < 60, "{tries}");
