@@ -1,22 +1,24 @@
 //! How soon each of the bundled shop's mistakes is found: rounds and seconds to
-//! the first violation over several seeds, on both engines; and how many findings
-//! there are in the right shop, which should be none.
+//! the first violation over several seeds, in free races on both engines and at the
+//! gate; and how many findings there are in the right shop, which should be none.
 //!
-//! `cargo bench --bench zoo` prints one table; `-- --seeds 5 --bugs oversell` and
-//! `-- --right 0` make it shorter. One mistake is on at a time, and everything
-//! else is as in `deadheat run`: default calls, two replicas. Shrinking is not
-//! part of it, and neither is putting the stage up. What is found is any violation
-//! at all: with one mistake on and a right shop silent, it is the mistake's.
+//! `cargo bench --bench zoo` prints one table; `-- --seeds 5 --bugs oversell`,
+//! `-- --modes gated` and `-- --right 0` make it shorter. One mistake is on at a time,
+//! and everything else is as in `deadheat run`: default calls, two replicas, at most
+//! so many rounds. Shrinking is not part of it, and neither is putting the stage up.
+//! What is found is any violation at all: with one mistake on and a right shop silent,
+//! it is the mistake's.
 
 mod common;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::Failure;
-use deadheat::generate::round_seed;
-use deadheat::model::engine::Engine;
-use deadheat::model::verdict::Verdict;
+use common::{Failure, Mode};
+use deadheat::corpus::Corpus;
+use deadheat::hunt::{Hunt, Plan, Stop};
+use deadheat::model::event::{Event, Summary};
+use deadheat::stage::Stage;
 
 /// A seed that finds nothing in so many rounds has missed.
 const MOST_ROUNDS: u64 = 2000;
@@ -24,100 +26,105 @@ const MOST_ROUNDS: u64 = 2000;
 struct Wanted {
     seeds: u64,
     bugs: Vec<String>,
+    modes: Vec<Mode>,
     right: u64,
-}
-
-/// One seed's way to the first violation.
-struct Found {
-    rounds: u64,
-    took: Duration,
-    rules: BTreeSet<String>,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let wanted = wanted()?;
-    println!("| bug | engine | found | rounds, median | worst | seconds, median | worst | by |");
+    println!("| bug | races | found | rounds, median | worst | seconds, median | worst | by |");
     println!("|---|---|---|---|---|---|---|---|");
     for bug in &wanted.bugs {
-        for engine in Engine::ALL {
-            mistake(bug, engine, wanted.seeds).await?;
+        for mode in &wanted.modes {
+            mistake(bug, *mode, wanted.seeds).await?;
         }
     }
     if wanted.right > 0 {
-        println!("\n| right shop on | rounds | findings | not judged | rounds per second |");
+        println!("\n| right shop | rounds | findings | not judged | rounds per second |");
         println!("|---|---|---|---|---|");
-        for engine in Engine::ALL {
-            right(engine, wanted.right).await?;
+        for mode in &wanted.modes {
+            right(*mode, wanted.right).await?;
         }
     }
     Ok(())
 }
 
-async fn mistake(bug: &str, engine: Engine, seeds: u64) -> Result<(), Failure> {
-    let (mut stage, generator) = common::shop(engine, bug).await?;
+async fn mistake(bug: &str, mode: Mode, seeds: u64) -> Result<(), Failure> {
+    let (mut stage, _) = common::shop(mode, bug).await?;
     let mut found = Vec::new();
     for seed in 1..=seeds {
-        let begun = Instant::now();
-        for number in 0..MOST_ROUNDS {
-            let scenario = common::scenario(&generator, round_seed(seed, number))?;
-            let round = stage.round(&scenario).await?;
-            if let Verdict::Violated(violations) = round.verdict {
-                found.push(Found {
-                    rounds: number + 1,
-                    took: begun.elapsed(),
-                    rules: violations
-                        .iter()
-                        .map(|violation| format!("{} {}", violation.oracle, violation.name))
-                        .collect(),
-                });
-                break;
-            }
-        }
+        found.extend(hunt(&mut stage, seed, MOST_ROUNDS).await?.findings);
     }
     stage.close().await?;
-    let mut rounds: Vec<u64> = found.iter().map(|found| found.rounds).collect();
-    let mut took: Vec<Duration> = found.iter().map(|found| found.took).collect();
+    let mut rounds: Vec<u64> = found.iter().map(|found| found.found_after_rounds).collect();
+    let mut took: Vec<f64> = found.iter().map(|found| found.found_after_s).collect();
     rounds.sort_unstable();
-    took.sort_unstable();
-    let seconds = |at: Option<&Duration>| at.map_or(0.0, Duration::as_secs_f64);
-    let rules: BTreeSet<&String> = found.iter().flat_map(|found| &found.rules).collect();
-    let rules: Vec<String> = rules.iter().map(|rule| format!("`{rule}`")).collect();
+    took.sort_unstable_by(f64::total_cmp);
+    let rules: BTreeSet<String> = found
+        .iter()
+        .map(|found| format!("`{} {}`", found.oracle, found.name))
+        .collect();
     println!(
-        "| `{bug}` | {engine} | {}/{seeds} | {} | {} | {:.2} | {:.2} | {} |",
+        "| `{bug}` | {mode} | {}/{seeds} | {} | {} | {:.2} | {:.2} | {} |",
         found.len(),
         rounds.get(rounds.len() / 2).unwrap_or(&0),
         rounds.last().unwrap_or(&0),
-        seconds(took.get(took.len() / 2)),
-        seconds(took.last()),
-        rules.join(", ")
+        took.get(took.len() / 2).unwrap_or(&0.0),
+        took.last().unwrap_or(&0.0),
+        rules.into_iter().collect::<Vec<String>>().join(", ")
     );
     Ok(())
 }
 
-async fn right(engine: Engine, rounds: u64) -> Result<(), Failure> {
-    let (mut stage, generator) = common::shop(engine, "").await?;
+async fn right(mode: Mode, rounds: u64) -> Result<(), Failure> {
+    let (mut stage, _) = common::shop(mode, "").await?;
     let begun = Instant::now();
-    let (mut findings, mut unjudged) = (0, 0);
-    for number in 0..rounds {
-        let scenario = common::scenario(&generator, round_seed(1, number))?;
-        match stage.round(&scenario).await?.verdict {
-            Verdict::Holds => {}
-            Verdict::Inconclusive(why) => {
-                unjudged += 1;
-                eprintln!("not judged: {why}");
-            }
-            Verdict::Violated(violations) => {
-                findings += 1;
-                eprintln!("{violations:#?}");
-            }
-        }
-    }
+    let summary = hunt(&mut stage, 1, rounds).await?;
     #[allow(clippy::cast_precision_loss)] // A few thousand.
-    let per_second = rounds as f64 / begun.elapsed().as_secs_f64();
-    println!("| {engine} | {rounds} | {findings} | {unjudged} | {per_second:.0} |");
+    let per_second = summary.rounds as f64 / begun.elapsed().as_secs_f64();
+    println!(
+        "| {mode} | {} | {} | {} | {per_second:.0} |",
+        summary.rounds,
+        summary.findings.len(),
+        summary.inconclusive
+    );
+    for (why, times) in &summary.inconclusive_why {
+        eprintln!("not judged, {times} times: {why}");
+    }
     stage.close().await?;
     Ok(())
+}
+
+/// A run of one seed to its first finding, which is not shrunk.
+async fn hunt(stage: &mut Stage, seed: u64, rounds: u64) -> Result<Summary, Failure> {
+    let plan = Plan {
+        seed,
+        rounds: Some(rounds),
+        budget: None,
+        calls: common::CALLS,
+        keep_going: false,
+        shrink_within: Duration::ZERO,
+        measure: 0,
+        measure_within: Duration::ZERO,
+        env: Vec::new(),
+        target_folder: String::new(),
+    };
+    let folder = tempfile::tempdir()?;
+    let corpus = Corpus::new(folder.path(), "shop");
+    let stop = Stop::default();
+    let mut warn = |event: &Event| {
+        if let Event::Warning(warning) = event {
+            eprintln!("{warning}");
+        }
+    };
+    let (summary, failure) = Hunt::new(stage, &plan, &corpus, &stop, &mut warn)
+        .run()
+        .await;
+    match failure {
+        Some(failure) => Err(failure.into()),
+        None => Ok(summary),
+    }
 }
 
 /// Reads the arguments; cargo adds `--bench` of its own.
@@ -125,6 +132,7 @@ fn wanted() -> Result<Wanted, Failure> {
     let mut wanted = Wanted {
         seeds: 20,
         bugs: common::bugs()?,
+        modes: Mode::ALL.to_vec(),
         right: MOST_ROUNDS,
     };
     let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
@@ -134,6 +142,12 @@ fn wanted() -> Result<Wanted, Failure> {
             "--seeds" => wanted.seeds = value.parse()?,
             "--right" => wanted.right = value.parse()?,
             "--bugs" => wanted.bugs = value.split(',').map(str::to_owned).collect(),
+            "--modes" => {
+                wanted.modes = value
+                    .split(',')
+                    .map(Mode::parse)
+                    .collect::<Result<_, _>>()?;
+            }
             _ => return Err(format!("unknown argument {name}").into()),
         }
     }

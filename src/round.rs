@@ -38,6 +38,18 @@ pub struct Round {
     pub history: History,
     /// What all the oracles say together.
     pub verdict: Verdict,
+    /// Whether the service left the schedule that it was to follow.
+    pub diverged: bool,
+}
+
+/// How the race of a round is made.
+enum Manner<'a> {
+    /// All at once.
+    Free,
+    /// Step by step, as a scheduler says that is ready for it.
+    Gated(&'a mut dyn Scheduler),
+    /// One request after the other.
+    OneByOne,
 }
 
 /// What an actor has gathered in this round.
@@ -61,7 +73,7 @@ impl Round {
 impl Stage {
     /// Makes one round of a scenario, its race free.
     pub async fn round(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
-        self.round_by(scenario, None).await
+        self.make(scenario, Manner::Free).await
     }
 
     /// Makes one round of a scenario, its steps let go at the gate as the scheduler
@@ -71,7 +83,18 @@ impl Stage {
         scenario: &Scenario,
         scheduler: Option<&mut dyn Scheduler>,
     ) -> Result<Round, Failure> {
-        let made = self.make(scenario, scheduler).await;
+        let manner = scheduler.map_or(Manner::Free, Manner::Gated);
+        self.make(scenario, manner).await
+    }
+
+    /// Makes one round of a scenario, its requests sent one after the other: what the
+    /// cost of a round is measured against. Times count from each request's start.
+    pub async fn one_by_one(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
+        self.make(scenario, Manner::OneByOne).await
+    }
+
+    async fn make(&mut self, scenario: &Scenario, manner: Manner<'_>) -> Result<Round, Failure> {
+        let made = self.make_standing(scenario, manner).await;
         if matches!(made, Err(Failure::Drive(_))) {
             // That it died says more than that nothing listens there.
             self.service.check_lost().await?;
@@ -79,10 +102,10 @@ impl Stage {
         made
     }
 
-    async fn make(
+    async fn make_standing(
         &mut self,
         scenario: &Scenario,
-        scheduler: Option<&mut dyn Scheduler>,
+        manner: Manner<'_>,
     ) -> Result<Round, Failure> {
         let actors = match self.begin(scenario).await? {
             Ok(actors) => actors,
@@ -91,12 +114,14 @@ impl Stage {
                 return Ok(Round {
                     history: History::default(),
                     verdict: Verdict::Inconclusive(why),
+                    diverged: false,
                 });
             }
         };
-        let (history, unclear) = match scheduler {
-            None => (self.race(scenario, &actors).await?, None),
-            Some(scheduler) => self.gated_race(scenario, &actors, scheduler).await?,
+        let (history, diverged) = match manner {
+            Manner::Free => (self.race(scenario, &actors).await?, None),
+            Manner::Gated(scheduler) => self.gated_race(scenario, &actors, scheduler).await?,
+            Manner::OneByOne => (self.in_a_row(scenario, &actors).await?, None),
         };
         let dropped = |call: &Made| matches!(call.ending, Ending::Dropped(_));
         if history.calls.iter().any(dropped) {
@@ -110,8 +135,8 @@ impl Stage {
             Verdict::Inconclusive(format!(
                 "{limit} after the last answer the service was still at work in the database: {busy}"
             ))
-        } else if let Some(unclear) = unclear {
-            Verdict::Inconclusive(unclear)
+        } else if let Some(diverged) = &diverged {
+            Verdict::Inconclusive(diverged.to_string())
         } else {
             let observed = self.observe(&history).await?;
             oracle::judge(&history, &observed)
@@ -121,21 +146,11 @@ impl Stage {
             self.service.restart(&self.target).await?;
             self.driver = Driver::new(self.service.urls())?;
         }
-        Ok(Round { history, verdict })
-    }
-
-    /// Restores, sets up, and sends the requests of the race one after the other,
-    /// with nothing judged: what the cost of a round is measured against.
-    pub async fn one_by_one(&mut self, scenario: &Scenario) -> Result<(), Failure> {
-        let Ok(actors) = self.begin(scenario).await? else {
-            return Ok(());
-        };
-        let limit = self.target.file.service.answer_within;
-        for shot in self.shots(scenario, &actors)? {
-            self.driver.call(shot.replica, &shot.request, limit).await?;
-        }
-        self.settle(&History::default()).await?;
-        Ok(())
+        Ok(Round {
+            history,
+            verdict,
+            diverged: diverged.is_some(),
+        })
     }
 
     /// Restores and sets up; the inner `Err` says why the round cannot go on.
@@ -236,6 +251,22 @@ impl Stage {
         let shots = self.shots(scenario, actors)?;
         let limit = self.target.file.service.answer_within;
         let flights = self.driver.race(&shots, limit).await?;
+        Ok(History {
+            calls: self.all_made(scenario, shots, flights),
+            steps: Vec::new(),
+        })
+    }
+
+    /// Sends each request of a race once the one before has ended.
+    async fn in_a_row(&mut self, scenario: &Scenario, actors: &Actors) -> Result<History, Failure> {
+        let mut shots = self.shots(scenario, actors)?;
+        let limit = self.target.file.service.answer_within;
+        let mut flights = Vec::new();
+        for shot in &mut shots {
+            shot.trigger = Trigger::Barrier;
+            shot.hang_up = None;
+            flights.extend(self.driver.race(std::slice::from_ref(shot), limit).await?);
+        }
         Ok(History {
             calls: self.all_made(scenario, shots, flights),
             steps: Vec::new(),

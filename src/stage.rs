@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::database::{self, Database, Source};
+use crate::database::{self, Database, Folder, Source};
 use crate::drive::Driver;
 use crate::failure::Failure;
 use crate::gate::control::Pace;
 use crate::gate::reader::Reader;
 use crate::gate::sql::{CATALOG, Catalog};
-use crate::gate::{Event, Gate, GateError, Statement, Upstream};
+use crate::gate::{Event, Gate, Statement, Upstream};
 use crate::generate::{Pools, pool_queries};
 use crate::guard::Guard;
 use crate::model::Row;
@@ -29,6 +29,13 @@ use crate::target::file::PrepareStep;
 
 /// A key that no call carries: to try the `once` queries before the first round.
 const NO_KEY: &str = "deadheat-no-key";
+
+/// The isolation level of transactions that ask for none, in the gate's engine.
+const DEFAULT_ISOLATION: &str = "SELECT current_setting('default_transaction_isolation') AS level";
+
+/// A gate stands where the service is told that its database is.
+const RUNS_ALREADY: &str =
+    "the service runs already, on a database URL of its own: all races are free";
 
 /// How long the database may be busy with what the service does when it starts.
 const CALM_WITHIN: Duration = Duration::from_secs(10);
@@ -68,30 +75,38 @@ pub(crate) struct Gating {
     /// The server process of each session.
     pub(crate) processes: HashMap<u64, i32>,
     pub(crate) pace: Pace,
+    /// Holds the gate's Unix socket.
+    folder: Folder,
 }
 
 impl Gating {
-    async fn open(url: &str) -> Result<Gating, GateError> {
+    async fn open(url: &str, guard: &Guard) -> Result<Gating, Failure> {
         let reader = Arc::new(Reader::default());
         let (tell, events) = mpsc::unbounded_channel();
         let asked = Arc::clone(&reader);
         let matters = move |statement: &Statement| asked.matters(statement);
-        let gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
+        let mut gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
+        let folder = Folder::new(guard)?;
+        gate.open_socket(folder.path())?;
         Ok(Gating {
             gate,
             events,
             reader,
             processes: HashMap::new(),
             pace: Pace::default(),
+            folder,
         })
     }
 
-    /// Learns the tables that stand now.
+    /// Learns the tables that stand now, and what transactions see of them.
     async fn learn(&self, database: &mut dyn Database) -> Result<(), Failure> {
         let rows = database.query(CATALOG, None).await?;
         let catalog = Catalog::from_rows(&rows);
         let catalog = catalog.map_err(|error| Failure::Internal(error.to_string()))?;
-        self.reader.learn(catalog);
+        let level = database.query(DEFAULT_ISOLATION, None).await?;
+        let level = level.first().and_then(|row| row.get("level"));
+        let level = level.and_then(Value::as_str).unwrap_or_default();
+        self.reader.learn(catalog, level);
         Ok(())
     }
 }
@@ -122,14 +137,19 @@ impl Stage {
         service::build(&target, guard).await?;
         prepare(&target, database.as_mut(), guard, tell).await?;
         let stubs = Stubs::start(&target).await?;
-        let gating = if options.gated && engine == Engine::Postgres {
-            Some(Gating::open(database.url()).await?)
+        let wanted = options.gated && engine == Engine::Postgres;
+        let gating = if wanted && target.file.service.urls.is_empty() {
+            Some(Gating::open(database.url(), guard).await?)
         } else {
             None
         };
+        if wanted && gating.is_none() {
+            tell(RUNS_ALREADY.to_owned());
+        }
         let mut of_database = context(database.as_ref());
         if let Some(gating) = &gating {
             of_database["url"] = json!(gating.gate.url(database.url())?);
+            of_database["socket"] = json!(gating.folder.path());
         }
         let start = Start {
             context: json!({ "database": of_database, "stubs": stubs.context() }),

@@ -16,7 +16,6 @@ fn a_gated_finding_holds_its_schedule() {
         &target,
         "--engine",
         "postgres",
-        "--gated",
         "--seed",
         "1",
         "--env",
@@ -30,8 +29,30 @@ fn a_gated_finding_holds_its_schedule() {
     let finding = &report["findings"][0];
     assert!(!finding["schedule"].as_array().unwrap().is_empty());
     let file = finding["file"].as_str().unwrap();
-    let replay = place.run(&["replay", file, "--times", "20"]);
-    assert_eq!(replay.code, Some(1), "{replay:#?}");
-    let repaired = place.run(&["replay", file, "--times", "5", "--env", "SHOP_BUGS="]);
-    assert_ne!(repaired.code, Some(1), "the right shop: {repaired:#?}");
+    for _ in 0..2 {
+        let replay = place.run(&["replay", file]);
+        assert_eq!(replay.code, Some(1), "{replay:#?}");
+        assert!(
+            replay.out.contains("failed 100 of 100 times"),
+            "{replay:#?}"
+        );
+    }
+    let again = place.run(&["run", &target, "--env", "SHOP_BUGS=lost_stock"]);
+    assert_eq!(again.code, Some(1), "{again:#?}");
+    assert!(again.err.contains("fails still"), "{again:#?}");
+
+    // The right shop takes locks, and moves otherwise.
+    let right = ["--env", "SHOP_BUGS="];
+    let repaired = place.run(&[&["replay", file, "--times", "30"], &right[..]].concat());
+    assert_eq!(repaired.code, Some(0), "{repaired:#?}");
+    for shown in ["diverged at choice", "cannot be followed", "none of"] {
+        assert!(
+            repaired.out.contains(shown),
+            "no {shown:?} in {repaired:#?}"
+        );
+    }
+    let run = [&["run", &target, "--rounds", "20"], &right[..]].concat();
+    let clean = place.run(&run);
+    assert_eq!(clean.code, Some(0), "{clean:#?}");
+    assert!(clean.err.contains("moves otherwise"), "{clean:#?}");
 }

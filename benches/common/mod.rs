@@ -1,8 +1,12 @@
 //! What the benches of whole rounds share: the bundled shop on a stage.
 
+#![allow(dead_code)] // Not every bench uses all of it.
+
 use std::error::Error;
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use deadheat::generate::Generator;
 use deadheat::guard::Guard;
@@ -14,13 +18,55 @@ use deadheat::target::Target;
 /// Fewest and most calls of a race, as by default.
 pub const CALLS: (usize, usize) = (2, 8);
 
+static BUILT: AtomicBool = AtomicBool::new(false);
+
 pub type Failure = Box<dyn Error + Send + Sync>;
 
+/// How the shop is raced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Free(Engine),
+    Gated,
+}
+
+impl Mode {
+    pub const ALL: [Mode; 3] = [
+        Mode::Free(Engine::Postgres),
+        Mode::Free(Engine::Sqlite),
+        Mode::Gated,
+    ];
+
+    pub fn parse(text: &str) -> Result<Mode, Failure> {
+        match text.split_once('-') {
+            Some(("free", engine)) => Ok(Mode::Free(engine.parse()?)),
+            None if text == "gated" => Ok(Mode::Gated),
+            _ => Err(format!("unknown mode {text}: free-postgres, free-sqlite or gated").into()),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mode::Free(engine) => write!(f, "free, {engine}"),
+            Mode::Gated => f.write_str("gated"),
+        }
+    }
+}
+
 /// The shop with these mistakes, and the generator of its scenarios.
-pub async fn shop(engine: Engine, bugs: &str) -> Result<(Stage, Generator), Failure> {
-    let target = Target::load(&root().join("targets/shop"))?;
+pub async fn shop(mode: Mode, bugs: &str) -> Result<(Stage, Generator), Failure> {
+    let mut target = Target::load(&root().join("targets/shop"))?;
+    if BUILT.swap(true, Ordering::Relaxed) {
+        // Once is enough, and no work on the sources meanwhile comes in.
+        target.file.service.build = None;
+    }
     let options = Options {
-        engine: Some(engine),
+        engine: Some(match mode {
+            Mode::Free(engine) => engine,
+            Mode::Gated => Engine::Postgres,
+        }),
+        gated: mode == Mode::Gated,
         env: vec![("SHOP_BUGS".to_owned(), bugs.to_owned())],
         ..Options::default()
     };
@@ -38,7 +84,6 @@ pub fn scenario(generator: &Generator, seed: u64) -> Result<Scenario, Failure> {
 }
 
 /// The names of the shop's mistakes, as it lists them itself.
-#[allow(dead_code)] // Not every bench asks.
 pub fn bugs() -> Result<Vec<String>, Failure> {
     let cargo = Command::new(env!("CARGO"))
         .args([
@@ -69,6 +114,7 @@ pub fn bugs() -> Result<Vec<String>, Failure> {
     Ok(names.trim().split(", ").map(str::to_owned).collect())
 }
 
-fn root() -> &'static Path {
+/// The repository.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

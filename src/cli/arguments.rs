@@ -19,10 +19,10 @@ pub(super) struct Place {
     /// Allow the database of --database-url to be reset, again and again
     #[arg(long, requires = "database_url")]
     pub reset_database: bool,
-    /// Stand between the service and PostgreSQL, and decide who moves when
-    /// (experimental)
+    /// Let all races run free: do not stand between the service and PostgreSQL to
+    /// decide who moves when
     #[arg(long)]
-    pub gated: bool,
+    pub free: bool,
     /// Override a variable of the service
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
@@ -36,7 +36,7 @@ impl Place {
             database_url: self.database_url.clone(),
             may_reset: self.reset_database,
             env: self.env.clone(),
-            gated: self.gated,
+            gated: !self.free,
         }
     }
 }

@@ -58,7 +58,7 @@ impl Replay {
                 options.engine = options.engine.or(Some(kept.engine));
             }
             // What was found at the gate is made again there.
-            options.gated |= kept.schedule.is_some();
+            options.gated &= kept.schedule.is_some();
             // What the command line says comes later, and so wins.
             options.env = kept.env.iter().chain(&options.env).cloned().collect();
         }
@@ -167,7 +167,7 @@ impl Replay {
         let mut unjudged: BTreeMap<String, u32> = BTreeMap::new();
         let mut trials = Trials::new(stage, stop, None);
         let mut stopped = false;
-        while rate.tries < self.times {
+        while rate.tries < self.times && !trials.is_not_offered() {
             let round = match trials.once(Case::of(&finding)).await {
                 Ok(round) => round,
                 Err(Halt::Failed(failure)) => return Err(*failure),
@@ -185,6 +185,18 @@ impl Replay {
                 shown = Some(round);
             }
         }
+        let others = if trials.is_not_offered() && !stopped {
+            match trials
+                .other_schedules(&finding.scenario, &rules, self.times)
+                .await
+            {
+                Ok(others) => Some(others),
+                Err(Halt::Failed(failure)) => return Err(*failure),
+                Err(Halt::Stopped) => return Ok(Exit::Interrupted),
+            }
+        } else {
+            None
+        };
         finding.rate = rate;
         if let Some(round) = shown {
             let first = round.violations().into_iter().next();
@@ -198,6 +210,11 @@ impl Replay {
         println!("\nfailed {} of {} times", rate.hits, rate.tries);
         for (why, times) in &unjudged {
             println!("{times} of them could not be judged: {why}");
+        }
+        if let Some((round, tried)) = others {
+            let failed = round.is_some();
+            finding.show(round);
+            return Ok(with_others(finding, failed, tried));
         }
         let unclear: u32 = unjudged.values().sum();
         if let Some(why) = unjudged.into_keys().next_back()
@@ -216,4 +233,23 @@ impl Replay {
             (0, false) => Exit::Clean,
         })
     }
+}
+
+/// What other schedules of a finding's calls did, where its own is not on offer.
+fn with_others(mut finding: Finding, failed: bool, tried: u32) -> Exit {
+    println!(
+        "The service moves otherwise than when this was found, so its schedule cannot be \
+         followed. Other schedules of the same calls were tried, with few preemptions."
+    );
+    if !failed {
+        println!("none of {tried} failed");
+        return Exit::Clean;
+    }
+    finding.rate = Rate {
+        hits: 1,
+        tries: tried,
+    };
+    print!("\n{}", finding::text(&finding));
+    println!("\nfailed with the last of {tried}");
+    Exit::Findings
 }

@@ -16,7 +16,7 @@ use crate::stage::Stage;
 use crate::target::Target;
 
 /// Rounds of a run that is given neither a number nor a time.
-const ROUNDS: u64 = 1000;
+const ROUNDS: u64 = 2000;
 
 /// The longest time to shrink one finding, and then to measure it.
 const SHRINK_WITHIN: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ pub(super) struct Run {
     target: PathBuf,
     #[command(flatten)]
     place: Place,
-    /// The most rounds [default: 1000, unless --for is given]
+    /// The most rounds [default: 2000, unless --for is given]
     #[arg(long, value_name = "N")]
     rounds: Option<u64>,
     /// The longest time, such as 30s or 8h

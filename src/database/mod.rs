@@ -128,13 +128,14 @@ pub async fn open(
 /// A temporary folder that goes when this is dropped, and also if deadheat is
 /// killed before.
 #[derive(Debug)]
-struct Folder {
+pub(crate) struct Folder {
     folder: tempfile::TempDir,
     _tracked: crate::guard::Tracked,
 }
 
 impl Folder {
-    fn new(guard: &Guard) -> Result<Folder, DatabaseError> {
+    /// An empty one.
+    pub(crate) fn new(guard: &Guard) -> Result<Folder, DatabaseError> {
         let folder = tempfile::Builder::new()
             .prefix(FOLDER_PREFIX)
             .tempdir()
@@ -149,7 +150,8 @@ impl Folder {
         })
     }
 
-    fn path(&self) -> &Path {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }

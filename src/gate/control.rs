@@ -11,12 +11,16 @@
 //! It carries choices out and makes none, and knows neither wire nor SQL: what a
 //! step touches comes in with it.
 
+mod connection;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::gate::pace;
 pub use crate::gate::pace::Pace;
-use crate::model::step::{Access, Action, Mode, Step};
+use crate::model::step::{Access, Action, Step};
+
+use connection::Connection;
 
 /// A connection of the service to the database or to a stand-in.
 pub type Session = u64;
@@ -43,8 +47,21 @@ pub struct Arrival<G> {
     pub accesses: Vec<Access>,
     /// Whether it ends the transaction of its connection.
     pub ends: bool,
+    /// Whether its transaction may read what was there at its first statement.
+    pub snapshot: bool,
     /// Lets it go.
     pub go: G,
+}
+
+/// How a step left its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Outside a transaction.
+    Idle,
+    /// Inside one.
+    InTransaction,
+    /// Inside one that can only be rolled back, and holds nothing any more.
+    Failed,
 }
 
 /// What to do next.
@@ -92,6 +109,7 @@ struct Held<G> {
     step: Step,
     session: Session,
     ends: bool,
+    snapshot: bool,
     go: G,
 }
 
@@ -108,17 +126,6 @@ struct Call<G> {
     asked: u32,
     held: VecDeque<Held<G>>,
     in_flight: BTreeSet<Session>,
-}
-
-/// What is known of a connection.
-#[derive(Debug, Default)]
-struct Connection {
-    /// Whose its open transaction is.
-    owner: Option<usize>,
-    /// What its open transaction has changed.
-    changed: Vec<Access>,
-    /// Who used it last.
-    last: Option<usize>,
 }
 
 /// The account of a race.
@@ -179,15 +186,12 @@ impl<G> Control<G> {
         self.attribute(now, false);
     }
 
-    /// A step was answered; `in_transaction` tells what its connection is left in.
-    pub fn answered(&mut self, now: Instant, session: Session, in_transaction: bool) {
+    /// A step was answered.
+    pub fn answered(&mut self, now: Instant, session: Session, left: Left) {
         let connection = self.connections.entry(session).or_default();
         let Some(call) = connection.last else { return };
-        if in_transaction {
-            connection.owner = Some(call);
-        } else {
-            connection.owner = None;
-            connection.changed.clear();
+        connection.answered(call, left, &mut self.past);
+        if left != Left::InTransaction {
             self.wake_locked(now);
         }
         let call = &mut self.calls[call];
@@ -200,7 +204,7 @@ impl<G> Control<G> {
 
     /// A connection has ended, and its transaction with it.
     pub fn closed(&mut self, now: Instant, session: Session) {
-        self.answered(now, session, false);
+        self.answered(now, session, Left::Idle);
         self.connections.remove(&session);
         self.unclaimed.retain(|arrival| arrival.session != session);
         for call in &mut self.calls {
@@ -325,13 +329,7 @@ impl<G> Control<G> {
         };
         moving.in_flight.insert(held.session);
         let connection = self.connections.entry(held.session).or_default();
-        connection.last = Some(call);
-        if !held.ends {
-            let changes = held.step.accesses.iter();
-            let changes = changes.filter(|access| access.mode != Mode::Read);
-            connection.changed.extend(changes.cloned());
-        }
-        self.past.push(held.step);
+        connection.goes(held.step, held.ends, held.snapshot, &mut self.past);
         Some(Let::Step(held.go))
     }
 
@@ -349,12 +347,7 @@ impl<G> Control<G> {
         connection.last = Some(call);
         let mut accesses = arrival.accesses;
         if arrival.ends {
-            // What a transaction changed is seen by others when it ends.
-            for change in &connection.changed {
-                if !accesses.contains(change) {
-                    accesses.push(change.clone());
-                }
-            }
+            connection.ends(&mut accesses);
         }
         let holder = &mut self.calls[call];
         if holder.activity == Activity::Running && holder.in_flight.is_empty() {
@@ -371,6 +364,7 @@ impl<G> Control<G> {
             },
             session: arrival.session,
             ends: arrival.ends,
+            snapshot: arrival.snapshot,
             go: arrival.go,
         });
     }

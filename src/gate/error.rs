@@ -1,6 +1,7 @@
 //! Why a gate could not be opened.
 
 use std::io;
+use std::path::PathBuf;
 
 /// Why a gate could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,19 @@ pub enum GateError {
          See that this process may listen there, and how many files it may have open (`ulimit -n`)."
     )]
     Listen {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No Unix socket can be listened at.
+    #[error(
+        "cannot open a gate at the Unix socket {}: {source}\n\
+         See that `TMPDIR` names a folder that may be written to, with a path of less than some \
+         80 characters.",
+        path.display()
+    )]
+    Socket {
+        /// The socket.
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },

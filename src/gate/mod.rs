@@ -11,6 +11,7 @@ pub mod control;
 mod error;
 mod event;
 mod front;
+mod listener;
 mod names;
 mod pace;
 pub mod reader;
@@ -23,15 +24,16 @@ mod upstream;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+
+use listener::Listener;
 
 pub use error::GateError;
 pub use event::{Event, Go, SqlError, Statement, StepAnswer, TransactionStatus};
@@ -40,13 +42,13 @@ pub use upstream::Upstream;
 /// How long to wait when the system has no more files to give.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// An open gate. Dropping it closes its port and every session.
+/// An open gate. Dropping it closes its port, its socket and every session.
 #[derive(Debug)]
 pub struct Gate {
     port: u16,
     holding: watch::Sender<Hold>,
     shared: Arc<Shared>,
-    accepting: AbortHandle,
+    accepting: Vec<AbortHandle>,
 }
 
 impl Gate {
@@ -60,10 +62,7 @@ impl Gate {
         matters: impl Fn(&Statement) -> bool + Send + Sync + 'static,
         events: UnboundedSender<Event>,
     ) -> Result<Gate, GateError> {
-        let listen = |source| GateError::Listen { source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.map_err(listen)?;
-        let port = listener.local_addr().map_err(listen)?.port();
+        let (listener, port) = Listener::tcp().await?;
         let (holding, held) = watch::channel(Hold::default());
         let shared = Arc::new(Shared {
             upstream,
@@ -73,13 +72,27 @@ impl Gate {
             last_session: AtomicU64::new(0),
             sessions: Mutex::default(),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Gate {
+        let mut gate = Gate {
             port,
             holding,
             shared,
-            accepting: accepting.abort_handle(),
-        })
+            accepting: Vec::new(),
+        };
+        gate.accept_at(listener);
+        Ok(gate)
+    }
+
+    /// Listens at a Unix socket as well: for clients that are given this folder for a
+    /// host, and the gate's port. What is in the folder is the caller's to remove.
+    pub fn open_socket(&mut self, folder: &Path) -> Result<(), GateError> {
+        let listener = Listener::unix(folder, self.port)?;
+        self.accept_at(listener);
+        Ok(())
+    }
+
+    fn accept_at(&mut self, listener: Listener) {
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
+        self.accepting.push(accepting.abort_handle());
     }
 
     /// The port on 127.0.0.1.
@@ -117,7 +130,9 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.accepting.abort();
+        for accepting in &self.accepting {
+            accepting.abort();
+        }
     }
 }
 
@@ -176,18 +191,13 @@ impl Shared {
 }
 
 /// Takes connections until it is aborted, and every session with it.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: Listener, shared: Arc<Shared>) {
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => {
-                    // Without it answers are late, and right.
-                    let _ = client.set_nodelay(true);
-                    let (reading, writing) = client.into_split();
-                    let served =
-                        session::serve(Arc::clone(&shared), Box::new(reading), Box::new(writing));
-                    sessions.spawn(served);
+                Ok((reading, writing)) => {
+                    sessions.spawn(session::serve(Arc::clone(&shared), reading, writing));
                 }
                 // A client that has given up already, or too many open files.
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN_AFTER).await,

@@ -1,18 +1,15 @@
 //! The search at the gate: pairs of calls that fight over rows, the hottest first,
 //! by few preemptions; then larger races by chance.
 
-use std::collections::HashMap;
-
 use crate::generate::{Generator, round_seed};
+use crate::hunt::alone::Alone;
 use crate::hunt::pairs::{self, Footprints, Pair};
 use crate::hunt::{Halt, Hunt, Trials, tree};
 use crate::model::event::Event;
-use crate::model::scenario::{Call, Role, Scenario};
-use crate::model::schedule::Schedule;
+use crate::model::scenario::Scenario;
 use crate::model::step::Step;
 use crate::model::verdict::Verdict;
-use crate::round::Round;
-use crate::schedule::{Conflict, Follow, Pct, Random, Repeat, Scheduler};
+use crate::schedule::{Conflict, Pct, Random, Repeat, Scheduler};
 
 /// What part of a run's budget the gate is given: the pairs, and all of its search.
 const FOR_PAIRS: f64 = 0.6;
@@ -26,66 +23,12 @@ const BY_PRIORITY: u64 = 3;
 const DEPTH: usize = 3;
 
 /// How many schedules of a pair are tried before the next pair has its turn.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: u32 = 2;
 
 /// A pair under search.
 struct Open {
     pair: Pair,
     scheduler: Conflict,
-}
-
-/// What calls do alone, remembered: a call that comes in many pairs is run once.
-#[derive(Debug, Default)]
-pub(super) struct Alone(HashMap<String, Vec<Step>>);
-
-impl Alone {
-    /// What each call of a scenario does alone, in order.
-    pub(super) async fn all(
-        &mut self,
-        trials: &mut Trials<'_>,
-        scenario: &Scenario,
-    ) -> Result<Vec<Vec<Step>>, Halt> {
-        let mut all = Vec::new();
-        for call in 0..scenario.race.len() {
-            let (steps, _) = self.one(trials, scenario, call).await?;
-            all.push(steps);
-        }
-        Ok(all)
-    }
-
-    /// What one call does alone; and the round that told, if there had to be one.
-    async fn one(
-        &mut self,
-        trials: &mut Trials<'_>,
-        scenario: &Scenario,
-        call: usize,
-    ) -> Result<(Vec<Step>, Option<(Scenario, Round)>), Halt> {
-        let single = Scenario {
-            setup: scenario.setup.clone(),
-            race: vec![Call {
-                role: Role::Original,
-                hang_up: None,
-                ..scenario.race[call].clone()
-            }],
-        }
-        .with_needed_setup();
-        let name = serde_json::to_string(&single).unwrap_or_default();
-        let of_call = |steps: &[Step]| -> Vec<Step> {
-            let own = |step: &Step| Step {
-                call,
-                ..step.clone()
-            };
-            steps.iter().map(own).collect()
-        };
-        if let Some(known) = self.0.get(&name) {
-            return Ok((of_call(known), None));
-        }
-        let mut straight = Follow::new(Schedule::default());
-        let round = trials.once_by(&single, &mut straight).await?;
-        let steps = of_call(&round.history.steps);
-        self.0.insert(name, round.history.steps.clone());
-        Ok((steps, Some((single, round))))
-    }
 }
 
 impl Hunt<'_> {
@@ -99,6 +42,14 @@ impl Hunt<'_> {
         let larger = larger.map_err(|error| Halt::failed(error.into()))?;
         let mut alone = Alone::default();
         self.search_pairs(&pairs, &mut alone).await?;
+        if !alone.has_statements() {
+            (self.emit)(&Event::Warning(
+                "no statement of the service's came through the gate, so all races are free: \
+                 does it take its database's URL from the target file's `{{ database.url }}`?"
+                    .to_owned(),
+            ));
+            return Ok(());
+        }
         self.search_by_chance(&larger, &mut alone).await
     }
 

@@ -4,6 +4,7 @@
 //! A hunt emits one stream of [`Event`]s and knows none of its listeners. It
 //! ends early on a [`Stop`], with everything found so far.
 
+mod alone;
 mod gated;
 mod pairs;
 mod reduce;
@@ -172,33 +173,26 @@ impl<'a> Hunt<'a> {
             }
             let tries = tries_for(kept.rate).max(FEWEST_OF_CORPUS);
             let mut trials = Trials::new(self.stage, self.stop, None);
-            let failed = trials
-                .until_failed(Case::of(&kept), &kept.rules(), tries)
-                .await;
-            let made = trials.made;
-            self.tally.extra_rounds += made;
-            let failed = failed?;
-            let hits = u32::from(failed.is_some());
-            let rate = Rate {
-                hits,
-                tries: u32::try_from(made).unwrap_or(u32::MAX),
-            };
+            let again = trials.again(&kept, tries).await;
+            self.tally.extra_rounds += trials.made;
+            let again = again?;
             (self.emit)(&Event::CorpusTried {
                 file: file.display().to_string(),
-                rate,
+                rate: again.rate,
+                not_offered: again.not_offered,
             });
-            if let Some(round) = failed {
-                let again = Finding {
+            if let Some(round) = again.round {
+                let rate = again.rate;
+                let mut again = Finding {
                     file: Some(file.display().to_string()),
                     known: true,
                     rate,
                     engine: self.stage.engine(),
                     env: self.plan.env.clone(),
                     target_folder: self.plan.target_folder.clone(),
-                    violations: round.violations(),
-                    history: round.history,
                     ..kept
                 };
+                again.show(Some(round));
                 self.tell(again);
             }
         }

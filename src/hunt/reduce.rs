@@ -4,14 +4,13 @@
 use std::time::Instant;
 
 use crate::generate::Tree;
-use crate::hunt::gated::Alone;
 use crate::hunt::{Case, Halt, Hunt, Trials, tries_for};
 use crate::model::event::Event;
 use crate::model::finding::{Finding, Rate};
 use crate::model::scenario::Scenario;
 use crate::model::verdict::Violation;
 use crate::round::Round;
-use crate::schedule::{Conflict, Follow, Scheduler, simpler};
+use crate::schedule::{Follow, simpler};
 use crate::shrink;
 
 /// How often a violation is tried again before it is shrunk, at most.
@@ -141,18 +140,11 @@ impl Candidates<'_, '_> {
             return Ok(round.violates(self.rules).then_some(round));
         }
         // With other calls, the choices are others: search anew.
-        let mut alone = Alone::default();
-        let mut scheduler = Conflict::new(alone.all(self.trials, candidate).await?);
-        for _ in 0..SCHEDULES {
-            if self.trials.late() || !scheduler.next_round() {
-                break;
-            }
-            let round = self.trials.round(candidate, Some(&mut scheduler)).await?;
-            if round.violates(self.rules) {
-                return Ok(Some(round));
-            }
-        }
-        Ok(None)
+        let (round, _) = self
+            .trials
+            .other_schedules(candidate, self.rules, SCHEDULES)
+            .await?;
+        Ok(round)
     }
 
     fn tell(&mut self, finding: &Finding) {

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use crate::failure::Failure;
 use crate::hunt::Stop;
+use crate::hunt::alone::Alone;
 use crate::model::finding::{Finding, Rate};
 use crate::model::scenario::Scenario;
 use crate::model::schedule::Schedule;
 use crate::model::verdict::{Verdict, Violation};
 use crate::round::Round;
-use crate::schedule::{Replay, Scheduler};
+use crate::schedule::{Conflict, Replay, Scheduler};
 use crate::stage::Stage;
 
 /// Why a trial came to no end.
@@ -57,6 +58,21 @@ impl<'a> Case<'a> {
     }
 }
 
+/// A schedule that the service has left so often, and never followed, is no longer on
+/// offer.
+pub const MOST_DIVERGED: u64 = 3;
+
+/// How a kept finding did when it was tried again.
+#[derive(Debug)]
+pub struct Again {
+    /// How often it failed.
+    pub rate: Rate,
+    /// A round that did.
+    pub round: Option<Round>,
+    /// Whether the service no longer offers its schedule, so that these are others.
+    pub not_offered: bool,
+}
+
 /// Tries cases, until a deadline or until it is stopped.
 pub struct Trials<'a> {
     stage: &'a mut Stage,
@@ -64,6 +80,8 @@ pub struct Trials<'a> {
     deadline: Option<Instant>,
     /// Rounds made.
     pub made: u64,
+    /// How many of them left the schedule that they were to follow.
+    pub diverged: u64,
 }
 
 impl<'a> Trials<'a> {
@@ -74,6 +92,7 @@ impl<'a> Trials<'a> {
             stop,
             deadline,
             made: 0,
+            diverged: 0,
         }
     }
 
@@ -119,10 +138,17 @@ impl<'a> Trials<'a> {
             return Err(Halt::Stopped);
         }
         self.made += 1;
-        tokio::select! {
-            round = self.stage.round_by(scenario, scheduler) => round.map_err(Halt::failed),
-            () = self.stop.wait() => Err(Halt::Stopped),
-        }
+        let round = tokio::select! {
+            round = self.stage.round_by(scenario, scheduler) => round.map_err(Halt::failed)?,
+            () = self.stop.wait() => return Err(Halt::Stopped),
+        };
+        self.diverged += u64::from(round.diverged);
+        Ok(round)
+    }
+
+    /// Whether the schedule that is tried is no longer on offer.
+    pub fn is_not_offered(&self) -> bool {
+        self.diverged >= MOST_DIVERGED && self.diverged == self.made
     }
 
     /// Tries until one of the rules is violated, at most so often; the round
@@ -149,7 +175,10 @@ impl<'a> Trials<'a> {
     ) -> Result<(Rate, Option<Round>), Halt> {
         let mut rate = Rate::default();
         let mut last = None;
-        while rate.tries < tries && rate.hits < enough && (rate.tries == 0 || !self.late()) {
+        while rate.tries < tries
+            && rate.hits < enough
+            && (rate.tries == 0 || !self.late() && !self.is_not_offered())
+        {
             let round = self.once(case).await?;
             rate.tries += 1;
             if round.violates(rules) {
@@ -158,6 +187,50 @@ impl<'a> Trials<'a> {
             }
         }
         Ok((rate, last))
+    }
+
+    /// Tries a kept finding until it fails, at most so often; and other schedules of its
+    /// calls, if its own is no longer on offer.
+    pub async fn again(&mut self, kept: &Finding, tries: u32) -> Result<Again, Halt> {
+        let rules = kept.rules();
+        let (mut rate, mut round) = self.measure(Case::of(kept), &rules, tries, 1).await?;
+        let not_offered = self.is_not_offered();
+        if not_offered {
+            let others = self.other_schedules(&kept.scenario, &rules, tries).await?;
+            rate.tries = others.1;
+            rate.hits = u32::from(others.0.is_some());
+            round = others.0;
+        }
+        Ok(Again {
+            rate,
+            round,
+            not_offered,
+        })
+    }
+
+    /// Lets the calls of a scenario move in other orders, with few preemptions, until
+    /// one of the rules is violated, at most so often: the round that did, and how many
+    /// were judged.
+    pub async fn other_schedules(
+        &mut self,
+        scenario: &Scenario,
+        rules: &[Violation],
+        most: u32,
+    ) -> Result<(Option<Round>, u32), Halt> {
+        let alone = Alone::default().all(self, scenario).await?;
+        let mut scheduler = Conflict::new(alone);
+        let mut judged = 0;
+        for _ in 0..most {
+            if self.late() || !scheduler.next_round() {
+                break;
+            }
+            let round = self.round(scenario, Some(&mut scheduler)).await?;
+            judged += u32::from(!round.unjudged());
+            if round.violates(rules) {
+                return Ok((Some(round), judged));
+            }
+        }
+        Ok((None, judged))
     }
 }
 

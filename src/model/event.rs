@@ -36,6 +36,9 @@ pub enum Event {
         file: String,
         /// How often it failed now.
         rate: Rate,
+        /// Whether the service no longer offers its schedule, so that others of the
+        /// same calls were tried.
+        not_offered: bool,
     },
     /// A round of the search has been judged.
     RoundDone {

@@ -10,6 +10,7 @@ use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::model::event::{Event, Listener, Summary};
+use crate::model::finding::Rate;
 use crate::report::finding;
 
 /// How often a line of progress is written where there is no terminal.
@@ -120,11 +121,11 @@ impl Listener for Terminal {
                 ));
                 self.begin(*rounds, *budget);
             }
-            Event::CorpusTried { file, rate } => self.say(&if rate.hits == 0 {
-                format!("  {file}: did not fail in {} tries", rate.tries)
-            } else {
-                format!("  {file}: fails still")
-            }),
+            Event::CorpusTried {
+                file,
+                rate,
+                not_offered,
+            } => self.say(&tried_again(file, *rate, *not_offered)),
             Event::RoundDone {
                 rounds,
                 elapsed,
@@ -154,6 +155,21 @@ impl Listener for Terminal {
                 print(&ended(summary));
             }
         }
+    }
+}
+
+fn tried_again(file: &str, rate: Rate, not_offered: bool) -> String {
+    let how = if rate.hits > 0 {
+        "fails still".to_owned()
+    } else {
+        format!("did not fail in {} tries", rate.tries)
+    };
+    if not_offered {
+        format!(
+            "  {file}: the service moves otherwise than when it was found; with other schedules of the same calls it {how}"
+        )
+    } else {
+        format!("  {file}: {how}")
     }
 }
 

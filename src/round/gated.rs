@@ -11,7 +11,7 @@ use crate::clock;
 use crate::database::Database;
 use crate::drive::{Flight, Lead, Shot};
 use crate::failure::Failure;
-use crate::gate::control::{After, Arrival, Control, Let, Next};
+use crate::gate::control::{After, Arrival, Control, Left, Let, Next};
 use crate::gate::sql::Meaning;
 use crate::gate::{Event, Go, TransactionStatus};
 use crate::model::history::History;
@@ -30,13 +30,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Stage {
     /// Fires a race through the gate and waits for every end. Beside the history
-    /// stands why it cannot be judged, if it cannot.
+    /// stands where the service left what the scheduler had expected, if it did: such
+    /// a round cannot be judged.
     pub(super) async fn gated_race(
         &mut self,
         scenario: &Scenario,
         actors: &Actors,
         scheduler: &mut dyn Scheduler,
-    ) -> Result<(History, Option<String>), Failure> {
+    ) -> Result<(History, Option<Diverged>), Failure> {
         let mut shots = self.shots(scenario, actors)?;
         for shot in &mut shots {
             // When a client leaves is a matter of time, and time stands still here.
@@ -45,7 +46,7 @@ impl Stage {
         let raced = self.lead(scenario, &shots, scheduler).await?;
         let calls = self.all_made(scenario, shots, raced.flights);
         let steps = raced.steps;
-        Ok((History { calls, steps }, raced.unclear))
+        Ok((History { calls, steps }, raced.diverged))
     }
 
     async fn lead(
@@ -77,7 +78,7 @@ impl Stage {
             gating,
             database: self.database.as_mut(),
             go: go.into_iter().map(Some).collect(),
-            unclear: None,
+            diverged: None,
             impatient: None,
             all_ended: None,
         };
@@ -91,10 +92,9 @@ impl Stage {
                 () = clock::until(until) => {}
             }
         }
-        let (steps, mut unclear) = conductor.end();
-        if unclear.is_none() {
-            let ended = scheduler.round_ended(&steps);
-            unclear = ended.err().map(|diverged| diverged.to_string());
+        let (steps, mut diverged) = conductor.end();
+        if diverged.is_none() {
+            diverged = scheduler.round_ended(&steps).err();
         }
         let flights = match flights {
             Some(flights) => flights,
@@ -103,7 +103,7 @@ impl Stage {
         Ok(Raced {
             flights,
             steps,
-            unclear,
+            diverged,
         })
     }
 }
@@ -112,8 +112,7 @@ impl Stage {
 struct Raced {
     flights: Vec<Flight>,
     steps: Vec<Step>,
-    /// Why it cannot be judged, if it cannot.
-    unclear: Option<String>,
+    diverged: Option<Diverged>,
 }
 
 /// What a gated race is led with.
@@ -122,8 +121,8 @@ struct Conductor<'a> {
     database: &'a mut dyn Database,
     control: Control<Go>,
     go: Vec<Option<oneshot::Sender<()>>>,
-    /// Why the round cannot be judged.
-    unclear: Option<String>,
+    /// Where the service left what was expected of it.
+    diverged: Option<Diverged>,
     /// Since when a call is waited for that the scheduler wants to move.
     impatient: Option<Instant>,
     /// Since when every client has its answer.
@@ -153,7 +152,7 @@ impl Conductor<'_> {
                     Err(diverged) => {
                         // The rest goes as it comes: the round is lost, but the
                         // service must not be left in the middle of it.
-                        self.unclear.get_or_insert(diverged.to_string());
+                        self.diverged.get_or_insert(diverged);
                     }
                 },
                 // A transaction of which no step was held may still be open.
@@ -180,7 +179,7 @@ impl Conductor<'_> {
             waiting: &waiting,
             stuck: &stuck,
         };
-        let index = match &self.unclear {
+        let index = match &self.diverged {
             None => scheduler.choose(&point)?,
             Some(_) => 0,
         };
@@ -236,13 +235,18 @@ impl Conductor<'_> {
                     },
                     accesses,
                     ends,
+                    snapshot: self.gating.reader.snapshots(),
                     go,
                 };
                 self.control.arrived(now, arrival);
             }
             Event::Answered { session, answer } => {
-                let in_transaction = answer.status != TransactionStatus::Idle;
-                self.control.answered(now, session, in_transaction);
+                let left = match answer.status {
+                    TransactionStatus::Idle => Left::Idle,
+                    TransactionStatus::InTransaction => Left::InTransaction,
+                    TransactionStatus::Failed => Left::Failed,
+                };
+                self.control.answered(now, session, left);
             }
             Event::Closed { session } => {
                 self.gating.processes.remove(&session);
@@ -251,12 +255,12 @@ impl Conductor<'_> {
         }
     }
 
-    /// Lets everything go; returns what moved, and why the round is unclear.
-    fn end(self) -> (Vec<Step>, Option<String>) {
+    /// Lets everything go; returns what moved, and where the service diverged.
+    fn end(self) -> (Vec<Step>, Option<Diverged>) {
         self.gating.gate.hold(false);
         let (steps, pace) = self.control.into_past();
         self.gating.pace = pace;
-        (steps, self.unclear)
+        (steps, self.diverged)
     }
 }
 

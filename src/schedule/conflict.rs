@@ -12,6 +12,10 @@
 //! the same order of all that conflicts. So the number of rounds grows with the
 //! conflicting steps, and not with the statements of a call.
 //!
+//! First come those that interrupt a call just before the first thing it changes, when
+//! all that it has checked is about to be acted upon: most of those bugs are between a
+//! check and its act.
+//!
 //! What the calls do is foreseen from their solo runs, and then known from the
 //! rounds: each round is extended by one more preemption, after its last. A
 //! schedule that is foreseen to make the same order of conflicting steps as another
@@ -29,13 +33,16 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::model::step::Step;
+use crate::model::step::{Access, Mode, Step};
 use crate::schedule::order::{Events, Order, Relation, Watch};
 use crate::schedule::plan::{Plan, Preemption, Turns, next_permutation};
 use crate::schedule::{Diverged, Point, Scheduler, broken_off};
 
 /// How many preemptions are tried unless told otherwise.
 const MOST_PREEMPTIONS: usize = 3;
+
+/// Of so many calls, all orders are planned together; more have too many.
+const MOST_PLANNED_TOGETHER: usize = 3;
 
 /// The schedules of few preemptions.
 #[derive(Debug)]
@@ -48,6 +55,8 @@ pub struct Conflict {
     /// order of conflicting steps that it is foreseen to make.
     plans: VecDeque<(Plan, u64)>,
     later: VecDeque<(Plan, u64)>,
+    /// Those of `plans` that are made before all others.
+    first: VecDeque<(Plan, u64)>,
     /// The orders that plans which were run were foreseen to make, and those that
     /// they made.
     foreseen: HashSet<u64>,
@@ -89,6 +98,7 @@ impl Conflict {
             order: Some(calls),
             plans: VecDeque::new(),
             later: VecDeque::new(),
+            first: VecDeque::new(),
             foreseen: HashSet::new(),
             made: HashSet::new(),
             running: None,
@@ -117,14 +127,15 @@ impl Conflict {
 
     /// Of the plans that are left, one with the fewest preemptions.
     fn next_plan(&mut self) -> Option<(Plan, u64)> {
-        while self.plans.is_empty() {
+        let all = self.solo.len() <= MOST_PLANNED_TOGETHER;
+        while all || self.first.is_empty() && self.plans.is_empty() {
             let Some(order) = self.order.take() else {
                 break;
             };
             self.open_order(order);
         }
-        let later = &mut self.later;
-        self.plans.pop_front().or_else(|| later.pop_front())
+        let queues = [&mut self.first, &mut self.plans, &mut self.later];
+        queues.into_iter().find_map(VecDeque::pop_front)
     }
 
     /// Plans a preemption in the next order of the calls.
@@ -159,8 +170,36 @@ impl Conflict {
             before: &before,
             happened: false,
         };
-        let plans = self.extensions(&plan, &course);
-        self.plans.extend(plans);
+        let changes: Vec<Option<usize>> = (0..self.solo.len())
+            .map(|call| self.first_change(call))
+            .collect();
+        let before_change = |plan: &Plan| {
+            let mut preemptions = plan.preemptions.iter();
+            preemptions.any(|due| changes[due.call] == Some(due.step))
+        };
+        for (plan, hash) in self.extensions(&plan, &course) {
+            let queue = if before_change(&plan) {
+                &mut self.first
+            } else {
+                &mut self.plans
+            };
+            queue.push_back((plan, hash));
+        }
+    }
+
+    /// The first of a call's steps that changes what another call touches.
+    fn first_change(&self, call: usize) -> Option<usize> {
+        let others = self.solo.iter().enumerate();
+        let others: Vec<&Access> = others
+            .filter(|(other, _)| *other != call)
+            .flat_map(|(_, steps)| steps.iter().flat_map(|step| &step.accesses))
+            .collect();
+        let changes = |access: &Access| {
+            access.mode != Mode::Read && others.iter().any(|other| other.conflicts(access))
+        };
+        self.solo[call]
+            .iter()
+            .position(|step| step.accesses.iter().any(changes))
     }
 
     /// The plans that have one more preemption than a course had, after its last.
@@ -294,7 +333,8 @@ impl Scheduler for Conflict {
 
     fn says(&self) -> Option<String> {
         let calls = self.solo.len();
-        let ended = self.order.is_none() && self.plans.is_empty() && self.later.is_empty();
+        let mut queues = [&self.first, &self.plans, &self.later].into_iter();
+        let ended = self.order.is_none() && queues.all(VecDeque::is_empty);
         let rounds: u64 = self.rounds.iter().sum();
         let all = if ended && self.running.is_none() && self.broken_off == 0 {
             "all schedules"

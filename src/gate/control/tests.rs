@@ -1,11 +1,14 @@
 //! Races as they are heard, with a clock that only moves when it is told to.
 
 use super::*;
+use crate::model::step::Mode;
 
 /// A control with a clock that only moves when it is told to.
 struct Race {
     control: Control<&'static str>,
     now: Instant,
+    /// Whether transactions read as of their first statement.
+    snapshot: bool,
 }
 
 impl Race {
@@ -14,6 +17,7 @@ impl Race {
         Race {
             control: Control::new(begins, Pace::default(), now),
             now,
+            snapshot: false,
         }
     }
 
@@ -29,19 +33,33 @@ impl Race {
                 Vec::new()
             } else {
                 vec![Access {
-                    table: "t".to_owned(),
+                    table: sql.to_owned(),
                     mode: Mode::Write,
                     rows: BTreeMap::new(),
                 }]
             },
             ends: sql == "COMMIT",
+            snapshot: self.snapshot,
             go: sql,
         };
         self.control.arrived(self.now, arrival);
     }
 
+    /// What a step of the past is known to touch, by modes and tables.
+    fn touched(&self, step: usize) -> Vec<(Mode, &str)> {
+        let accesses = self.control.past()[step].accesses.iter();
+        accesses
+            .map(|access| (access.mode, access.table.as_str()))
+            .collect()
+    }
+
     fn answered(&mut self, session: Session, in_transaction: bool) {
-        self.control.answered(self.now, session, in_transaction);
+        let left = if in_transaction {
+            Left::InTransaction
+        } else {
+            Left::Idle
+        };
+        self.control.answered(self.now, session, left);
     }
 
     /// Lets time pass until there is something to do.
@@ -176,6 +194,49 @@ fn a_retry_begins_when_what_it_waits_for_has_happened() {
     race.answered(1, false);
     race.control.ended(race.now, 0);
     assert_eq!(race.calls_waiting(), [1, 2]);
+}
+
+#[test]
+fn a_statement_that_fails_undoes_its_transaction_and_frees_who_waited() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.arrives(1, "a");
+    race.go(0);
+    race.answered(1, true);
+    race.arrives(1, "b");
+    race.go(1);
+    race.arrives(2, "c");
+    race.go(1);
+    assert_eq!(race.next(), Next::AskLocks(2));
+    race.control.locked(race.now, 2, true);
+    race.go(0);
+    race.control.answered(race.now, 1, Left::Failed);
+    assert_eq!(race.touched(4), [(Mode::Write, "b"), (Mode::Write, "a")]);
+    race.arrives(1, "COMMIT");
+    assert!(
+        matches!(race.control.next(race.now), Next::Listen(_)),
+        "who waited runs"
+    );
+    race.answered(2, false);
+    race.control.ended(race.now, 1);
+    assert_eq!(race.calls_waiting(), [0]);
+}
+
+#[test]
+fn the_first_statement_sees_what_its_snapshot_is_read_for_later() {
+    let mut race = Race::of(&[After::Nothing]);
+    race.snapshot = true;
+    race.go(0);
+    race.arrives(1, "a");
+    race.go(0);
+    race.answered(1, true);
+    race.arrives(1, "b");
+    race.go(0);
+    race.answered(1, false);
+    assert_eq!(race.touched(1), [(Mode::Write, "a"), (Mode::Read, "b")]);
+    race.arrives(1, "c");
+    race.go(0);
+    assert_eq!(race.touched(3), [(Mode::Write, "c")], "another transaction");
 }
 
 #[test]

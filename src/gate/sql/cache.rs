@@ -16,6 +16,7 @@ pub struct Statements {
     young: HashMap<String, Arc<Vec<Piece>>>,
     /// Used before.
     old: HashMap<String, Arc<Vec<Piece>>>,
+    snapshots: bool,
 }
 
 impl Statements {
@@ -34,6 +35,12 @@ impl Statements {
         short::short(sql, &self.pieces(sql), parameters)
     }
 
+    /// Whether some text so far made transactions read what was there when they began
+    /// to: REPEATABLE READ, or stricter.
+    pub fn snapshots(&self) -> bool {
+        self.snapshots
+    }
+
     fn pieces(&mut self, sql: &str) -> Arc<Vec<Piece>> {
         if let Some(known) = self.young.get(sql) {
             return Arc::clone(known);
@@ -45,6 +52,7 @@ impl Statements {
         if self.young.len() >= REMEMBERED {
             self.old = std::mem::take(&mut self.young);
         }
+        self.snapshots |= parsed.iter().any(|piece| matches!(piece, Piece::Snapshot));
         self.young.insert(sql.to_owned(), Arc::clone(&parsed));
         parsed
     }
@@ -53,6 +61,22 @@ impl Statements {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stricter_isolation_level_is_noticed() {
+        let snapshots = |sql: &str| {
+            let mut statements = Statements::default();
+            statements.pieces(sql);
+            statements.snapshots()
+        };
+        assert!(snapshots("begin isolation level repeatable read"));
+        assert!(snapshots("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"));
+        assert!(snapshots(
+            "SET default_transaction_isolation TO 'repeatable read'"
+        ));
+        assert!(!snapshots("BEGIN ISOLATION LEVEL READ COMMITTED"));
+        assert!(!snapshots("SELECT 'serializable'"));
+    }
 
     #[test]
     fn it_stays_bounded_and_keeps_what_is_used() {

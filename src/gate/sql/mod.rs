@@ -20,6 +20,7 @@ mod write;
 
 pub use cache::Statements;
 pub use catalog::{CATALOG, Catalog};
+pub use parse::is_snapshot_level;
 
 use crate::model::step::Access;
 

@@ -25,6 +25,8 @@ const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 pub(super) enum Piece {
     /// Nothing that another session could notice.
     Harmless,
+    /// Makes transactions read what was there when they began to.
+    Snapshot,
     /// The end of a transaction.
     Ends(End),
     /// Reads what cannot be told.
@@ -79,6 +81,7 @@ fn piece(tokens: &[TokenWithSpan]) -> Piece {
         "ROLLBACK" | "ABORT" if !tokens.iter().any(|token| is(Some(token), "TO")) => {
             Piece::Ends(End::Rollback)
         }
+        "BEGIN" | "START" | "SET" if tokens.iter().any(is_snapshot) => Piece::Snapshot,
         // What is prepared is done by EXECUTE.
         "BEGIN" | "START" | "SAVEPOINT" | "RELEASE" | "ROLLBACK" | "ABORT" | "SET" | "SHOW"
         | "RESET" | "DISCARD" | "PREPARE" | "DEALLOCATE" | "LISTEN" | "UNLISTEN" | "NOTIFY"
@@ -92,6 +95,23 @@ fn piece(tokens: &[TokenWithSpan]) -> Piece {
         "COPY" => copy(tokens),
         _ => statement(tokens),
     }
+}
+
+/// Whether a token names an isolation level under which a transaction reads as of its
+/// first statement.
+fn is_snapshot(token: &TokenWithSpan) -> bool {
+    let level = match &token.token {
+        Token::Word(word) => &word.value,
+        Token::SingleQuotedString(text) => text,
+        _ => return false,
+    };
+    is_snapshot_level(level)
+}
+
+/// Whether `REPEATABLE READ`, or a word of it, is such a level.
+pub fn is_snapshot_level(level: &str) -> bool {
+    let level = level.to_ascii_lowercase();
+    level.starts_with("repeatable") || level == "serializable"
 }
 
 fn copy(tokens: &[TokenWithSpan]) -> Piece {

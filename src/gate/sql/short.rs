@@ -32,7 +32,7 @@ pub(super) fn short(sql: &str, pieces: &[Piece], parameters: &[Option<String>]) 
             // Beside others, they are told by their first word or not at all.
             Piece::Ends(End::Commit) if pieces.len() > 1 => Some("COMMIT".to_owned()),
             Piece::Ends(End::Rollback) if pieces.len() > 1 => Some("ROLLBACK".to_owned()),
-            Piece::Harmless if pieces.len() > 1 => continue,
+            Piece::Harmless | Piece::Snapshot if pieces.len() > 1 => continue,
             _ => None,
         };
         match one {

@@ -111,7 +111,7 @@ impl<'a> Walker<'a> {
 
     pub(super) fn piece(&mut self, piece: &Piece) {
         match piece {
-            Piece::Harmless | Piece::Ends(_) => {}
+            Piece::Harmless | Piece::Snapshot | Piece::Ends(_) => {}
             Piece::ReadsAnything => self.reads_anything(),
             Piece::CopyIn(name) => self.copy_in(name),
             Piece::CopyOut(name) => self.read(name),

@@ -187,3 +187,27 @@ async fn what_is_not_the_protocol_ends_its_own_connection_only() {
         "others are served as before"
     );
 }
+
+#[tokio::test]
+async fn a_unix_socket_leads_through_the_gate_too() {
+    let mut place = place().await;
+    let folder = tempfile::tempdir().unwrap();
+    place.gate.open_socket(folder.path()).unwrap();
+    let tcp = url::Url::parse(&place.url).unwrap();
+    let url = format!(
+        "postgres://{}:{}@localhost:{}{}?host={}",
+        tcp.username(),
+        tcp.password().unwrap_or_default(),
+        tcp.port().unwrap(),
+        tcp.path(),
+        folder.path().display()
+    );
+    let client = connect(&url).await.0;
+    place.gate.hold(true);
+    let query = tokio::spawn(async move { client.query_one("SELECT 2", &[]).await });
+    place.opened().await;
+    place.arrived().await.go.run();
+    assert_eq!(query.await.unwrap().unwrap().get::<_, i32>(0), 2);
+    let again = place.gate.open_socket(folder.path()).unwrap_err();
+    assert!(again.to_string().contains("Unix socket"), "{again}");
+}

@@ -463,7 +463,8 @@ fn accesses(op: &Op) -> Option<Vec<Access>> {
     Some(match op {
         Op::Read(row, _) => vec![access(*row, Mode::Read)],
         Op::Lock(row, _) | Op::Write(row, _) => vec![access(*row, Mode::Write)],
-        Op::Insert(row) => vec![access(*row, Mode::Insert)],
+        // It looks for the row first, as for a unique key.
+        Op::Insert(row) => vec![access(*row, Mode::Read), access(*row, Mode::Insert)],
         Op::Count(table, _) => vec![Access {
             table: (*table).to_owned(),
             mode: Mode::Read,

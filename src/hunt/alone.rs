@@ -1,0 +1,92 @@
+//! What calls do when no other is there: what schedulers foresee a race by.
+
+use std::collections::HashMap;
+
+use crate::hunt::{Halt, Trials};
+use crate::model::scenario::{Call, Role, Scenario};
+use crate::model::schedule::Schedule;
+use crate::model::step::{Action, Step};
+use crate::round::Round;
+use crate::schedule::Follow;
+
+/// Stands for an idempotency key in what is remembered. Keys are drawn at random, so
+/// none is this one.
+const ANY_KEY: &str = "deadheat-any-key";
+
+/// What calls do alone, remembered: a call that comes in many pairs is run once,
+/// whatever its idempotency key.
+#[derive(Debug, Default)]
+pub(super) struct Alone {
+    /// Scenarios of one call, and its steps, both as JSON.
+    steps: HashMap<String, String>,
+    has_statements: bool,
+}
+
+impl Alone {
+    /// Whether any call has sent a statement.
+    pub(super) fn has_statements(&self) -> bool {
+        self.has_statements
+    }
+
+    /// What each call of a scenario does alone, in order.
+    pub(super) async fn all(
+        &mut self,
+        trials: &mut Trials<'_>,
+        scenario: &Scenario,
+    ) -> Result<Vec<Vec<Step>>, Halt> {
+        let mut all = Vec::new();
+        for call in 0..scenario.race.len() {
+            let (steps, _) = self.one(trials, scenario, call).await?;
+            all.push(steps);
+        }
+        Ok(all)
+    }
+
+    /// What one call does alone; and the round that told, if there had to be one.
+    pub(super) async fn one(
+        &mut self,
+        trials: &mut Trials<'_>,
+        scenario: &Scenario,
+        call: usize,
+    ) -> Result<(Vec<Step>, Option<(Scenario, Round)>), Halt> {
+        let single = Scenario {
+            setup: scenario.setup.clone(),
+            race: vec![Call {
+                role: Role::Original,
+                hang_up: None,
+                ..scenario.race[call].clone()
+            }],
+        }
+        .with_needed_setup();
+        let key = single.race[0].key.clone();
+        let name = text(&single, key.as_deref(), ANY_KEY);
+        let of_call = |steps: Vec<Step>| -> Vec<Step> {
+            let own = |step: Step| Step { call, ..step };
+            steps.into_iter().map(own).collect()
+        };
+        if let Some(known) = self.steps.get(&name) {
+            let known = known.replace(ANY_KEY, key.as_deref().unwrap_or_default());
+            if let Ok(steps) = serde_json::from_str(&known) {
+                return Ok((of_call(steps), None));
+            }
+        }
+        let mut straight = Follow::new(Schedule::default());
+        let round = trials.once_by(&single, &mut straight).await?;
+        let steps = &round.history.steps;
+        self.has_statements |= steps
+            .iter()
+            .any(|step| matches!(step.action, Action::Sql { .. }));
+        self.steps
+            .insert(name, text(steps, key.as_deref(), ANY_KEY));
+        Ok((of_call(steps.clone()), Some((single, round))))
+    }
+}
+
+/// As JSON, one text in the place of another.
+fn text(value: &(impl serde::Serialize + ?Sized), key: Option<&str>, instead: &str) -> String {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    match key {
+        Some(key) => text.replace(key, instead),
+        None => text,
+    }
+}
