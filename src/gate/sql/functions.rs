@@ -43,9 +43,12 @@ impl Walker<'_> {
     }
 
     fn advisory_lock(&mut self, name: &str, arguments: &[FunctionArg]) {
-        // Two that share a lock do not meet; who wants it alone meets both.
-        let mode = if name.ends_with("_shared") {
+        // Who gives locks back meets those who want one, and nobody who gives back:
+        // pools do it after each use, most often with nothing to give.
+        let mode = if name.starts_with("pg_advisory_unlock") {
             Mode::Read
+        } else if name.ends_with("_shared") {
+            Mode::Insert
         } else {
             Mode::Write
         };

@@ -20,6 +20,7 @@ mod write;
 
 pub use cache::Statements;
 pub use catalog::{CATALOG, Catalog};
+pub(super) use parse::numbered_on;
 
 use crate::model::step::Access;
 
