@@ -2,6 +2,7 @@
 //! a transaction that is dropped is rolled back before the next use.
 
 use futures_util::TryStreamExt;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgListener, PgPoolCopyExt, PgPoolOptions};
 use sqlx::types::Json;
 use sqlx::{Connection, Error, Executor, PgConnection, Row};
@@ -12,7 +13,7 @@ use super::Lines;
 fn state<T>(done: Result<T, Error>) -> String {
     match done {
         Ok(_) => "no error".to_owned(),
-        Err(error) => match error.as_database_error().and_then(|error| error.code()) {
+        Err(error) => match error.as_database_error().and_then(DatabaseError::code) {
             Some(code) => code.into_owned(),
             None => error.to_string(),
         },

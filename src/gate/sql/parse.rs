@@ -229,7 +229,8 @@ pub(in crate::gate) fn numbered_on(sql: &str, by: usize) -> String {
         if let Some((start, length, number)) = next
             && (start.line, start.column) == (line, column)
         {
-            told += &format!("${}", number + by);
+            told.push('$');
+            told += &(number + by).to_string();
             passed_over = length;
             next = numbers.next();
         }
