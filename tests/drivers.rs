@@ -30,13 +30,14 @@ use tokio::task::JoinHandle;
 const DOC: &str = include_str!("../docs/drivers.md");
 
 /// The rows of the table, in order.
-const DRIVERS: [&str; 6] = [
+const DRIVERS: [&str; 7] = [
     "sqlx",
     "tokio-postgres",
     "psycopg",
     "asyncpg",
     "node-postgres",
     "Postgres.js",
+    "TypeORM",
 ];
 
 /// The columns of the table, and what their lines begin with.
@@ -272,4 +273,9 @@ async fn node_postgres() {
 #[tokio::test]
 async fn postgres_js() {
     is_as_the_table_says(DRIVERS[5], Work::Node("with_postgres.mjs")).await;
+}
+
+#[tokio::test]
+async fn typeorm() {
+    is_as_the_table_says(DRIVERS[6], Work::Node("with_typeorm.mjs")).await;
 }
