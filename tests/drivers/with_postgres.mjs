@@ -80,7 +80,7 @@ async function copy(sql) {
   await pipeline(Readable.from(lines), await sql`COPY copied FROM STDIN`.writable());
   tell("copy", await sql`SELECT count(*) FROM copied`);
   let bytes = 0;
-  // More than a stream's buffer can leave the connection paused for good, gate or no gate.
+  // After more than a few kilobytes the next query may hang, gate or no gate.
   for await (const part of await sql`COPY (SELECT * FROM copied WHERE n < 500) TO STDOUT`.readable()) {
     bytes += part.length;
   }
