@@ -12,7 +12,6 @@ mod with_sqlx;
 mod with_tokio_postgres;
 
 use std::fmt::Display;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -22,6 +21,8 @@ use deadheat::gate::sql::{CATALOG, Catalog};
 use deadheat::gate::{Event, Gate, Statement, Upstream};
 use deadheat::guard::Guard;
 use deadheat::model::engine::Engine;
+use install::Installed;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinHandle;
@@ -100,37 +101,54 @@ enum Work {
 }
 
 impl Work {
-    /// Does the work on a database. What a program says beside its lines is shown.
+    /// Does the work on a database.
     async fn run(self, url: String) -> Lines {
         let mut lines = Lines::default();
-        let run = async {
+        // What is installed may take its time.
+        let installed = match self {
+            Work::Python(_) => install::python(),
+            Work::Node(_) => install::node(),
+            _ => Installed::default(),
+        };
+        let work = async {
             match self {
                 Work::Sqlx => with_sqlx::work(url, &mut lines).await,
                 Work::TokioPostgres => with_tokio_postgres::work(url, &mut lines).await,
-                Work::Python(file) => lines = program(install::python(), file, url).await,
-                Work::Node(file) => lines = program(install::node(), file, url).await,
+                Work::Python(file) | Work::Node(file) => {
+                    program(&installed, file, url, &mut lines).await;
+                }
             }
         };
-        let done = tokio::time::timeout(WITHIN, run).await;
-        done.unwrap_or_else(|_| panic!("the work hangs"));
+        let done = tokio::time::timeout(WITHIN, work).await;
+        done.unwrap_or_else(|_| panic!("it hangs after {lines:#?}"));
         lines
     }
 }
 
 /// Runs a program to its end, for the lines that it prints.
-async fn program((interpreter, folder): (PathBuf, PathBuf), file: &str, url: String) -> Lines {
-    let mut command = Command::new(interpreter);
-    command
-        .arg(folder.join(file))
+async fn program(installed: &Installed, file: &str, url: String, lines: &mut Lines) {
+    let mut program = Command::new(&installed.interpreter)
+        .arg(installed.folder.join(file))
         .env("DATABASE_URL", url)
         .env("NODE_NO_WARNINGS", "1")
         .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = command.output().await.unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{file}: {err}\nafter {out}");
-    Lines(out.lines().map(str::to_owned).collect())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(program.stdout.take().unwrap()).lines();
+    let mut err = program.stderr.take().unwrap();
+    let mut complaints = String::new();
+    let told = async {
+        while let Some(line) = out.next_line().await.unwrap() {
+            lines.0.push(line);
+        }
+    };
+    let complained = err.read_to_string(&mut complaints);
+    let (status, (), _) = tokio::join!(program.wait(), told, complained);
+    let status = status.unwrap();
+    assert!(status.success(), "{file}: {complaints}\nafter {lines:#?}");
 }
 
 /// Opens a gate as a run does, and lets each step go at once. What it says once the

@@ -7,9 +7,15 @@ use std::process::Command;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers");
 
-/// The interpreter with the drivers of `requirements.txt`, and the folder of the
-/// programs.
-pub fn python() -> (PathBuf, PathBuf) {
+/// What runs the programs, and where they are.
+#[derive(Debug, Default)]
+pub struct Installed {
+    pub interpreter: PathBuf,
+    pub folder: PathBuf,
+}
+
+/// Python with the packages of `requirements.txt`.
+pub fn python() -> Installed {
     let folder = install("drivers-python", &["requirements.txt"], |folder| {
         let pip = folder.join("bin/pip");
         run(Command::new("python3").args(["-m", "venv"]).arg(folder));
@@ -17,24 +23,28 @@ pub fn python() -> (PathBuf, PathBuf) {
             .args(["install", "--quiet", "--no-deps", "--requirement"])
             .arg(folder.join("requirements.txt")));
     });
-    (folder.join("bin/python"), folder)
+    Installed {
+        interpreter: folder.join("bin/python"),
+        folder,
+    }
 }
 
-/// The interpreter, and the folder of the programs beside the packages of
-/// `package-lock.json`: a program finds only packages that are near it.
-pub fn node() -> (PathBuf, PathBuf) {
+/// Node, and the programs beside the packages of `package-lock.json`: a program finds
+/// only packages that are near it.
+pub fn node() -> Installed {
     let locks = ["package.json", "package-lock.json"];
     let folder = install("drivers-node", &locks, |folder| {
-        let ci = [
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--silent",
-        ];
-        run(Command::new("npm").args(ci).current_dir(folder));
+        let quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
+        let mut npm = Command::new("npm");
+        run(npm
+            .args(["ci", "--ignore-scripts"])
+            .args(quiet)
+            .current_dir(folder));
     });
-    ("node".into(), folder)
+    Installed {
+        interpreter: "node".into(),
+        folder,
+    }
 }
 
 /// A folder with all files of this one, in which something was installed with these
@@ -53,11 +63,10 @@ fn install(name: &str, locks: &[&str], install: impl FnOnce(&Path)) -> PathBuf {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
     }
-    for file in fs::read_dir(HERE).unwrap().flatten() {
-        let (text, copy) = (
-            fs::read(file.path()).unwrap(),
-            folder.join(file.file_name()),
-        );
+    let files = fs::read_dir(HERE).unwrap().flatten();
+    for file in files.filter(|file| file.path().is_file()) {
+        let text = fs::read(file.path()).unwrap();
+        let copy = folder.join(file.file_name());
         // Another test may be running it.
         if fs::read(&copy).ok().as_ref() != Some(&text) {
             fs::write(copy, text).unwrap();
