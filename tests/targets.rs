@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::Place;
@@ -27,6 +28,7 @@ fn mistakes_are_found_and_the_right_twin_is_left_in_peace(name: &str) {
     };
     let right = run("", &["--seed", "5", "--rounds", "60"]);
     assert_eq!(right.code, Some(0), "{right:#?}");
+    assert!(right.out.contains("0 findings in"), "{right:#?}");
     for (bug, catches) in BUGS {
         let json = place.path().join(format!("{bug}.json"));
         let report = json.display().to_string();
@@ -37,22 +39,12 @@ fn mistakes_are_found_and_the_right_twin_is_left_in_peace(name: &str) {
         assert_eq!(finding["name"], catches, "{found:#?}");
         // The steps of each call stand in a column of its own.
         let (_, columns) = found.out.split_once("who moved when").unwrap();
-        let begins: Vec<usize> = columns
-            .lines()
-            .filter_map(|line| line.find("begins"))
-            .collect();
-        assert!(begins.len() > 1, "{found:#?}");
-        assert!(
-            begins.iter().any(|column| *column != begins[0]),
-            "{found:#?}"
-        );
+        let begins = columns.lines().filter_map(|line| line.find("begins"));
+        assert!(begins.collect::<BTreeSet<usize>>().len() > 1, "{found:#?}");
         assert!(columns.contains("  INSERT "), "{found:#?}");
         let file = finding["file"].as_str().unwrap();
         let replay = place.run(&["replay", file, "--times", "10"]);
         assert_eq!(replay.code, Some(1), "{replay:#?}");
-        let repaired = ["replay", file, "--times", "5", "--env", "SHOP_BUGS="];
-        let repaired = place.run(&repaired);
-        assert_ne!(repaired.code, Some(1), "{repaired:#?}");
     }
     let unknown = run("oversel", &[]);
     unknown.fails(3, &["oversell, double_charge"]);
