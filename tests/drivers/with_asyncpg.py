@@ -147,7 +147,8 @@ async def notify(db):
 
 
 async def steps(_db):
-    async with asyncpg.create_pool(URL, min_size=1, max_size=1) as pool:
+    # So few that some are closed and prepared again.
+    async with asyncpg.create_pool(URL, min_size=1, max_size=1, statement_cache_size=3) as pool:
         for _ in range(10):
             await pool.execute("UPDATE run SET n = n + 1")
             async with pool.acquire() as db, db.transaction():
@@ -156,6 +157,7 @@ async def steps(_db):
                 async with db.transaction():
                     await db.execute("INSERT INTO note (text) VALUES ($1)", "kept")
             await pool.fetchval("SELECT text FROM note WHERE id = $1", 1)
+            await pool.fetch("SELECT * FROM mood_of WHERE now = $1", "calm")
         await pool.execute("UPDATE run SET n = n + 1")
         tell("steps", await balances(pool))
 

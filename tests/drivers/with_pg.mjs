@@ -155,6 +155,7 @@ async function steps() {
       await db.query("RELEASE SAVEPOINT inner_one");
     });
     db.release();
+    await pool.query("SELECT * FROM mood_of WHERE now = $1", ["calm"]);
     await pool.query({ name: "get", text: "SELECT text FROM note WHERE id = $1", values: [1] });
   }
   await pool.query("UPDATE run SET n = n + 1");

@@ -136,6 +136,7 @@ async function steps() {
       await sql.savepoint((sql) => sql`INSERT INTO note (text) VALUES (${"kept"})`);
     });
     await sql.begin((sql) => [1, -1].map((by) => sql`UPDATE account SET balance = balance + ${by} WHERE id = ${1}`));
+    await sql`SELECT * FROM mood_of WHERE now = ${"calm"}`;
     await Promise.all([1, 2].map((id) => sql`SELECT text FROM note WHERE id = ${id}`));
   }
   await sql`UPDATE run SET n = n + 1`;

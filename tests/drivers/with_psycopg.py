@@ -166,6 +166,8 @@ def notify(db):
 
 
 def steps(db):
+    # So few that some are closed and prepared again.
+    db.prepared_max = 3
     for _ in range(10):
         db.execute("UPDATE run SET n = n + 1")
         with db.transaction():
@@ -174,6 +176,7 @@ def steps(db):
             with db.transaction():
                 db.execute("INSERT INTO note (text) VALUES (%s)", ("kept",))
         db.execute("SELECT text FROM note WHERE id = %s", (1,))
+        db.execute("SELECT * FROM mood_of WHERE now = %s", ("calm",))
         with db.pipeline():
             with db.transaction():
                 db.execute("UPDATE account SET balance = balance - %s WHERE id = %s", (1, 1))

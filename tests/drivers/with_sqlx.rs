@@ -197,6 +197,9 @@ async fn steps(url: &str, lines: &mut Lines) {
         outer.commit().await.unwrap();
         let get = sqlx::query("SELECT text FROM note WHERE id = $1").bind(1);
         get.fetch_optional(&pool).await.unwrap();
+        let mood = "SELECT * FROM mood_of WHERE account = $1";
+        let mood = sqlx::query(mood).bind(1).fetch_one(&pool);
+        mood.await.unwrap();
     }
     pool.execute(super::RUN).await.unwrap();
     let mut db = pool.acquire().await.unwrap();

@@ -247,6 +247,8 @@ async fn steps(db: &mut Client, lines: &mut Lines) {
             async move { db.query_opt(get, &[&id]).await.unwrap() }
         });
         join_all(at_once).await;
+        let mood = "SELECT * FROM mood_of WHERE account = $1";
+        db.query_one(mood, &[&1]).await.unwrap();
     }
     db.batch_execute(super::RUN).await.unwrap();
     lines.tell("steps", format!("{:?}", balances(db).await));

@@ -119,6 +119,7 @@ async function steps() {
       await outer.transaction((inner) => inner.insert(Note, { text: "kept" }));
     });
     await db.getRepository(Note).findOneBy({ id: 1 });
+    await db.query("SELECT * FROM mood_of WHERE now = $1", ["calm"]);
     // In a transaction of its own.
     await db.getRepository(Note).save({ text: "saved" });
   }
