@@ -42,7 +42,7 @@ pub enum Event {
 }
 
 /// What a step runs: several statements are joined by `; `, their parameters in a
-/// row. Longer than 256 KiB, it is cut.
+/// row and numbered on. Longer than 256 KiB, it is cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statement {
     /// The SQL, prepared names resolved. The end of the transaction that statements

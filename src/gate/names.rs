@@ -7,6 +7,7 @@ use crate::wire::postgres::frontend::{Bind, Named, Parameter, Parse, parameters}
 use crate::wire::postgres::{Oid, value};
 
 use super::event::Statement;
+use super::sql::numbered_on;
 
 /// A prepared statement.
 #[derive(Debug, Default)]
@@ -102,7 +103,10 @@ impl Names {
         let Some(portal) = self.portals.get(portal) else {
             return;
         };
-        add_sql(statement, &portal.prepared.sql);
+        match statement.parameters.len() {
+            0 => add_sql(statement, &portal.prepared.sql),
+            before => add_sql(statement, &numbered_on(&portal.prepared.sql, before)),
+        }
         let read = |(index, parameter): (usize, Parameter<'_>)| {
             let oid = portal.prepared.type_of(index);
             let value = parameter.value?;

@@ -30,7 +30,11 @@ impl Walker<'_> {
                 (None, None) => {}
             }
         }
-        if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
+        if name == "pg_advisory_unlock_all" {
+            // Pools clear a connection with it after each use, as a rule with nothing
+            // to give back. Where there is, it goes as at the end of a session:
+            // without a step.
+        } else if name.starts_with("pg_advisory") || name.starts_with("pg_try_advisory") {
             self.advisory_lock(name, arguments);
         } else if name.starts_with("lo_") || matches!(name, "loread" | "lowrite") {
             self.push(LARGE_OBJECT, Mode::Write, &Known::new());

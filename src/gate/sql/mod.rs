@@ -3,8 +3,9 @@
 //!
 //! It errs on one side: what it says may be more than is touched, and what it
 //! knows of rows less than there is to know. Two statements that do not conflict
-//! by what it says give the same in either order. Knows no connections, no
-//! protocol and no sessions: `search_path` is taken to be `public`.
+//! by what it says give the same in either order, but for `pg_advisory_unlock_all`.
+//! Knows no connections, no protocol and no sessions: `search_path` is taken to be
+//! `public`.
 
 mod cache;
 mod catalog;
@@ -21,6 +22,7 @@ mod write;
 pub use cache::Statements;
 pub use catalog::{CATALOG, Catalog};
 pub use parse::is_snapshot_level;
+pub(super) use parse::numbered_on;
 
 use crate::model::step::Access;
 

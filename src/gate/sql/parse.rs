@@ -231,6 +231,42 @@ pub(super) fn words(sql: &str) -> Option<Vec<Token>> {
     Some(tokens.into_iter().filter(solid).collect())
 }
 
+/// A text with its parameters numbered on by so many, as it stands behind others. One
+/// that cannot be read stays as it is: nobody can tell what it does.
+pub(in crate::gate) fn numbered_on(sql: &str, by: usize) -> String {
+    let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location();
+    let mut numbers = tokens.unwrap_or_default().into_iter().filter_map(|token| {
+        let Token::Placeholder(name) = &token.token else {
+            return None;
+        };
+        let number: usize = name.strip_prefix('$')?.parse().ok()?;
+        Some((token.span.start, name.len(), number))
+    });
+    let mut next = numbers.next();
+    let mut told = String::with_capacity(sql.len() + 8);
+    let (mut line, mut column, mut passed_over) = (1, 1, 0);
+    for character in sql.chars() {
+        if let Some((start, length, number)) = next
+            && (start.line, start.column) == (line, column)
+        {
+            told.push('$');
+            told += &(number + by).to_string();
+            passed_over = length;
+            next = numbers.next();
+        }
+        if passed_over > 0 {
+            passed_over -= 1;
+        } else {
+            told.push(character);
+        }
+        (line, column) = match character {
+            '\n' => (line + 1, 1),
+            _ => (line, column + 1),
+        };
+    }
+    told
+}
+
 /// An expression as the database's catalog writes it.
 pub(super) fn expression(sql: &str) -> Option<sqlparser::ast::Expr> {
     let mut parser = Parser::new(&DIALECT).try_with_sql(sql).ok()?;
@@ -268,6 +304,14 @@ mod tests {
         let rows = vec!["(1, 'a', $1::text)"; 5000].join(", ");
         let rows = format!("SELECT 1 FROM (VALUES {rows}) v");
         assert_eq!(told(&rows), Meaning::Nothing);
+    }
+
+    #[test]
+    fn parameters_are_numbered_on_and_nothing_else_is() {
+        let sql = "SELECT '☃ $1', $1,\n a$2, $2::int, \"$3\", $a$ $4 $a$, -- $5\n$12 /* $6 */";
+        let told = "SELECT '☃ $1', $8,\n a$2, $9::int, \"$3\", $a$ $4 $a$, -- $5\n$19 /* $6 */";
+        assert_eq!(numbered_on(sql, 7), told);
+        assert_eq!(numbered_on("SELECT $1, 'no end", 7), "SELECT $1, 'no end");
     }
 
     #[test]

@@ -86,6 +86,31 @@ async fn a_batch_of_several_executes_is_one_step() {
     assert_eq!(raw.until(b'Z').await, "VZ");
 }
 
+/// What psycopg's pipelines and asyncpg's `executemany` send.
+#[tokio::test]
+async fn each_statement_of_a_batch_has_its_own_parameters() {
+    let mut place = trusting().await;
+    let mut raw = Raw::new(&mut place).await;
+    raw.send(&[query("CREATE TABLE batched (id int PRIMARY KEY, n int)")])
+        .await;
+    raw.until(b'Z').await;
+    place.gate.hold(true);
+    let sql = "UPDATE batched SET n = 0 WHERE id = $1";
+    let bound = |id: &[u8; 1]| {
+        let value = [&b"\0\0\0\0\0\x01\0\0\0\x01"[..], id, b"\0\0"].concat();
+        message(b'B', &value)
+    };
+    let batch = [parse(sql), bound(b"1"), execute(0), bound(b"2"), execute(0)];
+    raw.send(&[&batch[..], &[sync()]].concat()).await;
+    let Arrived { statement, go, .. } = place.arrived().await;
+    let both = format!("{sql}; UPDATE batched SET n = 0 WHERE id = $2");
+    assert_eq!(statement.sql, both);
+    let parameters = ["1", "2"].map(|id| Some(id.to_owned()));
+    assert_eq!(statement.parameters, parameters);
+    go.run();
+    assert_eq!(place.answered().await, answer(Some(0), Idle));
+}
+
 #[tokio::test]
 async fn a_portal_that_is_read_in_pieces_is_a_step_a_piece() {
     let mut place = place().await;

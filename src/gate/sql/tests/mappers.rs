@@ -111,7 +111,7 @@ const CORNERS: &[(&str, &[&str])] = &[
     ("SELECT pg_try_advisory_xact_lock($1, $2)", &["1", "2"]),
     ("SELECT pg_advisory_xact_lock(hashtext('cart:' || $1)::bigint)", &["5"]),
     ("SELECT pg_advisory_xact_lock_shared(42)", &[]),
-    ("SELECT pg_advisory_unlock_all()", &[]),
+    ("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", &[]),
     ("SELECT pg_notify('orders', '1'), set_config('app.tenant', '1', true)", &[]),
     ("SELECT total_of(3), grab()", &[]),
     ("SELECT * FROM total_of(3)", &[]),
