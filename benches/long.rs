@@ -4,7 +4,9 @@
 //! `cargo bench --bench long` prints one table; `-- --seeds 5` and `-- --rounds 100`
 //! make it shorter. A seed draws one pair of calls, and all schedulers search that
 //! pair, each until something is violated. What `conflict` takes counts the two rounds
-//! that tell what each call does alone. Putting the stage up is not part of it.
+//! that tell what each call does alone. Putting the stage up is not part of it, and
+//! neither is a first race that warms the service up. `-- --by conflict` leaves the
+//! other rows out.
 
 #[path = "common/search.rs"]
 mod search;
@@ -19,7 +21,7 @@ use deadheat::model::scenario::Scenario;
 use deadheat::schedule::{Conflict, Pct, Random};
 use deadheat::stage::{Options, Stage};
 use deadheat::target::Target;
-use search::{Failure, Searched, alone, pair, search};
+use search::{Failure, Searched, alone, pair, search, warm_up};
 
 /// A mistake, and the operations whose calls show it.
 type Mistake = (&'static str, [&'static str; 2]);
@@ -34,12 +36,25 @@ const DEPTH: usize = 3;
 /// About how many steps a pair takes; a longer round teaches it.
 const STEPS: usize = 116;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     Conflict,
     Random,
     Pct,
     Free,
+}
+
+impl By {
+    const ALL: [By; 4] = [By::Conflict, By::Random, By::Pct, By::Free];
+
+    fn name(self) -> &'static str {
+        match self {
+            By::Conflict => "conflict",
+            By::Random => "random",
+            By::Pct => "pct",
+            By::Free => "free",
+        }
+    }
 }
 
 /// What the seeds of a row came to.
@@ -53,25 +68,26 @@ struct Row {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let (seeds, most) = wanted()?;
+    let wanted = wanted()?;
     println!(
         "| mistake | scheduler | found | rounds, median | worst | seconds, median | worst | \
          rounds per second | not judged |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (bug, operations) in MISTAKES {
-        for by in [By::Conflict, By::Random, By::Pct, By::Free] {
+        for &by in &wanted.by {
             let mut stage = stage(bug, by != By::Free).await?;
             let generator = Generator::new(stage.target(), stage.pools(), (2, 2))?;
+            warm_up(&mut stage, &pair(&generator, 1, operations)?).await?;
             let mut row = Row::default();
-            for seed in 1..=seeds {
+            for seed in 1..=wanted.seeds {
                 let scenario = pair(&generator, seed, operations)?;
                 let begun = Instant::now();
-                let searched = one(&mut stage, &scenario, by, seed, most).await?;
+                let searched = one(&mut stage, &scenario, by, seed, wanted.most).await?;
                 row.add(&searched, begun.elapsed());
             }
             stage.close().await?;
-            row.print(bug, by, seeds);
+            row.print(bug, by, wanted.seeds);
         }
     }
     Ok(())
@@ -142,7 +158,7 @@ impl Row {
         let per_second = self.rounds as f64 / self.took.as_secs_f64();
         println!(
             "| `{bug}` | {} | {}/{seeds} | {} | {} | {} | {} | {per_second:.0} | {} |",
-            format!("{by:?}").to_lowercase(),
+            by.name(),
             rounds.len(),
             count(rounds.get(rounds.len() / 2)),
             count(rounds.last()),
@@ -153,17 +169,29 @@ impl Row {
     }
 }
 
-/// Seeds, and rounds after which a seed has missed. Cargo adds `--bench` of its own.
-fn wanted() -> Result<(u64, u64), Failure> {
-    let (mut seeds, mut most) = (20, 500);
+struct Wanted {
+    seeds: u64,
+    /// A seed that finds nothing in so many rounds has missed.
+    most: u64,
+    by: Vec<By>,
+}
+
+/// Reads the arguments; cargo adds `--bench` of its own.
+fn wanted() -> Result<Wanted, Failure> {
+    let mut wanted = Wanted {
+        seeds: 20,
+        most: 500,
+        by: By::ALL.to_vec(),
+    };
     let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or("every argument has a value")?;
         match name.as_str() {
-            "--seeds" => seeds = value.parse()?,
-            "--rounds" => most = value.parse()?,
+            "--seeds" => wanted.seeds = value.parse()?,
+            "--rounds" => wanted.most = value.parse()?,
+            "--by" => wanted.by.retain(|by| by.name() == value),
             _ => return Err(format!("unknown argument {name}").into()),
         }
     }
-    Ok((seeds, most))
+    Ok(wanted)
 }

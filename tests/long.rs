@@ -17,7 +17,7 @@ use deadheat::model::history::Ending;
 use deadheat::schedule::Conflict;
 use deadheat::stage::{Options, Stage};
 use deadheat::target::Target;
-use search::{Searched, alone, pair, search};
+use search::{Searched, alone, pair, search, warm_up};
 
 /// How soon a lost update has to be found.
 const SOON: u64 = 50;
@@ -46,6 +46,7 @@ async fn by_conflict(bugs: &str, pairs: &[[&str; 2]], most: u64) -> Vec<Searched
     let mut all = Vec::new();
     for operations in pairs {
         let scenario = pair(&generator, 1, *operations).unwrap();
+        warm_up(&mut stage, &scenario).await.unwrap();
         let solo = alone(&mut stage, &scenario).await.unwrap();
         let mut scheduler = Conflict::new(solo);
         let searched = search(&mut stage, &scenario, Some(&mut scheduler), most);

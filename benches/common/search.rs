@@ -47,6 +47,13 @@ pub fn pair(generator: &Generator, seed: u64, operations: [&str; 2]) -> Result<S
     Err(format!("no race of {operations:?} was drawn").into())
 }
 
+/// A race that counts for nothing. The first request of a replica opens its connections
+/// to the database and prepares its statements, and takes longer than any later one.
+pub async fn warm_up(stage: &mut Stage, scenario: &Scenario) -> Result<(), Failure> {
+    stage.round(scenario).await?;
+    Ok(())
+}
+
 /// What each call of a race does alone: a round each.
 pub async fn alone(stage: &mut Stage, scenario: &Scenario) -> Result<Vec<Vec<Step>>, Failure> {
     let mut all = Vec::new();
