@@ -180,7 +180,7 @@ struct Wanted {
 fn wanted() -> Result<Wanted, Failure> {
     let mut wanted = Wanted {
         seeds: 20,
-        most: 500,
+        most: 1000,
         by: By::ALL.to_vec(),
     };
     let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");

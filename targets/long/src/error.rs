@@ -15,7 +15,9 @@ pub enum Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let Error::Database(error) = self;
-        let kind = error.as_database_error().map(|error| error.kind());
+        let kind = error
+            .as_database_error()
+            .map(sqlx::error::DatabaseError::kind);
         match kind {
             Some(ErrorKind::UniqueViolation) => {
                 (StatusCode::CONFLICT, "this reference was paid before").into_response()
