@@ -141,27 +141,32 @@ pub fn ends_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     None
 }
 
-/// The bundled shop's target folder, with a file that starts the shop as the
-/// tests built it.
+/// The bundled shop's target folder; see [`bundled`].
 pub fn shop() -> (Place, String) {
+    bundled("shop")
+}
+
+/// The folder of a bundled target, with a file that starts the service as the tests
+/// built it.
+pub fn bundled(name: &str) -> (Place, String) {
     let place = Place::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = root.join("targets/shop");
+    let source = root.join("targets").join(name);
     let built = Path::new(env!("CARGO_BIN_EXE_deadheat"));
-    let program = built.with_file_name("shop");
+    let program = built.with_file_name(name);
     if !program.exists() {
         // `cargo test -p deadheat` builds no other package.
         let mut cargo = Command::new(env!("CARGO"));
         cargo
-            .args(["build", "--locked", "-p", "shop"])
+            .args(["build", "--locked", "-p", name])
             .current_dir(root);
         assert!(cargo.status().unwrap().success());
     }
     for entry in std::fs::read_dir(&source).unwrap().flatten() {
         if entry.path().extension().is_some_and(|kind| kind == "sql") {
-            let name = entry.file_name();
+            let file = entry.file_name();
             let text = std::fs::read_to_string(entry.path()).unwrap();
-            place.file(&format!("shop/{}", name.to_str().unwrap()), &text);
+            place.file(&format!("{name}/{}", file.to_str().unwrap()), &text);
         }
     }
     let text = std::fs::read_to_string(source.join("deadheat.toml")).unwrap();
@@ -171,7 +176,7 @@ pub fn shop() -> (Place, String) {
         _ => line.to_owned(),
     });
     let lines: Vec<String> = lines.collect();
-    place.file("shop/deadheat.toml", &lines.join("\n"));
-    let folder = place.path().join("shop").display().to_string();
+    place.file(&format!("{name}/deadheat.toml"), &lines.join("\n"));
+    let folder = place.path().join(name).display().to_string();
     (place, folder)
 }
