@@ -1,8 +1,9 @@
 //! What rounds run on: the database, the stand-ins, the service and the
 //! connections to it, put up in this order and taken down in the other.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod gating;
+mod habits;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,10 +12,6 @@ use tokio::sync::mpsc;
 use crate::database::{self, Database, Source};
 use crate::drive::Driver;
 use crate::failure::Failure;
-use crate::gate::control::Pace;
-use crate::gate::reader::Reader;
-use crate::gate::sql::{CATALOG, Catalog};
-use crate::gate::{Event, Gate, GateError, Statement, Upstream};
 use crate::generate::{Pools, pool_queries};
 use crate::guard::Guard;
 use crate::model::Row;
@@ -26,6 +23,8 @@ use crate::stub::Stubs;
 use crate::target::Target;
 use crate::target::error::Problem;
 use crate::target::file::PrepareStep;
+
+pub(crate) use gating::Gating;
 
 /// A key that no call carries: to try the `once` queries before the first round.
 const NO_KEY: &str = "deadheat-no-key";
@@ -60,42 +59,6 @@ pub struct Stage {
     pub(crate) gating: Option<Gating>,
 }
 
-/// The gate, and what is known of what goes through it.
-pub(crate) struct Gating {
-    pub(crate) gate: Gate,
-    pub(crate) events: mpsc::UnboundedReceiver<Event>,
-    pub(crate) reader: Arc<Reader>,
-    /// The server process of each session.
-    pub(crate) processes: HashMap<u64, i32>,
-    pub(crate) pace: Pace,
-}
-
-impl Gating {
-    async fn open(url: &str) -> Result<Gating, GateError> {
-        let reader = Arc::new(Reader::default());
-        let (tell, events) = mpsc::unbounded_channel();
-        let asked = Arc::clone(&reader);
-        let matters = move |statement: &Statement| asked.matters(statement);
-        let gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
-        Ok(Gating {
-            gate,
-            events,
-            reader,
-            processes: HashMap::new(),
-            pace: Pace::default(),
-        })
-    }
-
-    /// Learns the tables that stand now.
-    async fn learn(&self, database: &mut dyn Database) -> Result<(), Failure> {
-        let rows = database.query(CATALOG, None).await?;
-        let catalog = Catalog::from_rows(&rows);
-        let catalog = catalog.map_err(|error| Failure::Internal(error.to_string()))?;
-        self.reader.learn(catalog);
-        Ok(())
-    }
-}
-
 impl Stage {
     /// Puts everything up; `tell` hears what is being done.
     pub async fn open(
@@ -121,9 +84,10 @@ impl Stage {
         }
         service::build(&target, guard).await?;
         prepare(&target, database.as_mut(), guard, tell).await?;
-        let stubs = Stubs::start(&target).await?;
-        let gating = if options.gated && engine == Engine::Postgres {
-            Some(Gating::open(database.url()).await?)
+        let (tell_requests, third_parties) = mpsc::unbounded_channel();
+        let stubs = Stubs::start(&target, tell_requests).await?;
+        let mut gating = if options.gated && engine == Engine::Postgres {
+            Some(Gating::open(database.url(), third_parties).await?)
         } else {
             None
         };
@@ -144,7 +108,7 @@ impl Stage {
         let service = Service::start(&target, start).await?;
         database.settle(Duration::ZERO, CALM_WITHIN).await?;
         database.take_snapshot().await?;
-        if let Some(gating) = &gating {
+        if let Some(gating) = &mut gating {
             gating.learn(database.as_mut()).await?;
         }
         let pools = draw_pools(&target, database.as_mut()).await?;

@@ -6,7 +6,7 @@
 //! exactly one call runs, so what reaches the gate is that call's. Where more than
 //! one can have sent a step (the holder of a lock has committed, and the one who
 //! waited goes on at the same time; a mutex of the service's was let go), the step
-//! is kept until silence or an answer tells whose it was.
+//! is kept until silence or an answer tells whose it was; unless it says so itself.
 //!
 //! It carries choices out and makes none, and knows neither wire nor SQL: what a
 //! step touches comes in with it.
@@ -18,8 +18,14 @@ use crate::gate::pace;
 pub use crate::gate::pace::Pace;
 use crate::model::step::{Access, Action, Mode, Step};
 
-/// A connection of the service to the database or to a stand-in.
-pub type Session = u64;
+/// Where a step comes from, and its answer goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Session {
+    /// A connection to the database.
+    Database(u64),
+    /// A request to a stand-in for a third party.
+    ThirdParty(u64),
+}
 
 /// What has to happen before a call may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +41,10 @@ pub enum After {
 /// A step that has reached the gate; `G` lets it go.
 #[derive(Debug)]
 pub struct Arrival<G> {
-    /// The connection that it came on.
+    /// Where it came from.
     pub session: Session,
+    /// Whose it is, if it says so.
+    pub call: Option<usize>,
     /// What it is about to do.
     pub action: Action,
     /// What it touches itself.
@@ -52,9 +60,9 @@ pub struct Arrival<G> {
 pub enum Next {
     /// Listen, at most until then.
     Listen(Instant),
-    /// Find out whether the step in flight on this connection waits for a lock, and
-    /// tell [`Control::locked`].
-    AskLocks(Session),
+    /// Find out whether the step in flight on this connection to the database waits
+    /// for a lock, and tell [`Control::locked`].
+    AskLocks(u64),
     /// All have settled: choose among [`Control::waiting`].
     Choose,
     /// The race is over.
@@ -168,19 +176,26 @@ impl<G> Control<G> {
 
     /// A step has reached the gate.
     pub fn arrived(&mut self, now: Instant, arrival: Arrival<G>) {
-        let owner = self
-            .connections
-            .get(&arrival.session)
-            .and_then(|connection| connection.owner);
-        match owner {
+        let said = arrival.call.filter(|call| self.has_begun(*call));
+        match said.or_else(|| self.owner(arrival.session)) {
             Some(owner) => self.claim(now, owner, arrival),
             None => self.unclaimed.push_back(arrival),
         }
         self.attribute(now, false);
     }
 
+    /// Whose the open transaction of a connection is.
+    pub fn owner(&self, session: Session) -> Option<usize> {
+        self.connections.get(&session)?.owner
+    }
+
+    fn has_begun(&self, call: usize) -> bool {
+        self.calls.get(call).is_some_and(|call| call.begun)
+    }
+
     /// A step was answered; `in_transaction` tells what its connection is left in.
     pub fn answered(&mut self, now: Instant, session: Session, in_transaction: bool) {
+        let is_database = matches!(session, Session::Database(_));
         let connection = self.connections.entry(session).or_default();
         let Some(call) = connection.last else { return };
         if in_transaction {
@@ -188,10 +203,12 @@ impl<G> Control<G> {
         } else {
             connection.owner = None;
             connection.changed.clear();
-            self.wake_locked(now);
+            if is_database {
+                self.wake_locked(now);
+            }
         }
         let call = &mut self.calls[call];
-        if call.in_flight.remove(&session) {
+        if call.in_flight.remove(&session) && is_database {
             self.pace
                 .answered(now.saturating_duration_since(call.heard));
         }
@@ -221,8 +238,9 @@ impl<G> Control<G> {
         self.attribute(now, false);
     }
 
-    /// Whether the step in flight on a connection waits for a lock.
-    pub fn locked(&mut self, now: Instant, session: Session, locked: bool) {
+    /// Whether the step in flight on a connection to the database waits for a lock.
+    pub fn locked(&mut self, now: Instant, session: u64, locked: bool) {
+        let session = Session::Database(session);
         let mut calls = self.calls.iter_mut();
         let Some(call) = calls.find(|call| call.in_flight.contains(&session)) else {
             return;
@@ -243,14 +261,16 @@ impl<G> Control<G> {
                 continue;
             }
             let in_flight = call.in_flight.first().copied();
-            let patience = match in_flight {
-                Some(_) => self.pace.ask_locks_after(call.asked),
-                None => self.pace.silence(),
+            let due = match in_flight {
+                Some(Session::Database(_)) => call.heard + self.pace.ask_locks_after(call.asked),
+                // It is answered in any case, and holds no locks.
+                Some(Session::ThirdParty(_)) => now + pace::IDLE,
+                None => call.heard + self.pace.silence(),
             };
-            let due = call.heard + patience;
             match in_flight {
                 _ if due > now => until = Some(until.map_or(due, |other| other.min(due))),
-                Some(session) => return Next::AskLocks(session),
+                Some(Session::Database(session)) => return Next::AskLocks(session),
+                Some(Session::ThirdParty(_)) => {}
                 None => call.activity = Activity::Elsewhere,
             }
         }

@@ -30,11 +30,12 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::hold::{Holding, Switch, switch};
+
 pub use error::GateError;
-pub use event::{Event, Go, SqlError, Statement, StepAnswer, TransactionStatus};
+pub use event::{Event, SqlError, Statement, StepAnswer, TransactionStatus};
 pub use upstream::Upstream;
 
 /// How long to wait when the system has no more files to give.
@@ -44,7 +45,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Gate {
     port: u16,
-    holding: watch::Sender<Hold>,
+    holding: Switch,
     shared: Arc<Shared>,
     accepting: AbortHandle,
 }
@@ -64,7 +65,7 @@ impl Gate {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(listen)?;
         let port = listener.local_addr().map_err(listen)?.port();
-        let (holding, held) = watch::channel(Hold::default());
+        let (holding, held) = switch();
         let shared = Arc::new(Shared {
             upstream,
             matters: Box::new(matters),
@@ -97,12 +98,7 @@ impl Gate {
     /// passed before is not held; turning this off lets go whatever is held at that
     /// moment.
     pub fn hold(&self, on: bool) {
-        self.holding.send_modify(|hold| {
-            hold.on = on;
-            if !on {
-                hold.released += 1;
-            }
-        });
+        self.holding.turn(on);
     }
 
     /// The sessions that are inside a transaction or await an answer, whether their
@@ -121,19 +117,12 @@ impl Drop for Gate {
     }
 }
 
-/// Whether steps are held, and how often those held have been let go together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Hold {
-    on: bool,
-    released: u64,
-}
-
 /// What a gate's sessions have in common.
 struct Shared {
     upstream: Upstream,
     matters: Box<dyn Fn(&Statement) -> bool + Send + Sync>,
     events: UnboundedSender<Event>,
-    holding: watch::Receiver<Hold>,
+    holding: Holding,
     last_session: AtomicU64,
     sessions: Mutex<BTreeMap<u64, Arc<session::Talk>>>,
 }
@@ -148,10 +137,6 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn hold(&self) -> Hold {
-        *self.holding.borrow()
-    }
-
     fn next_session(&self) -> u64 {
         self.last_session.fetch_add(1, Ordering::Relaxed) + 1
     }

@@ -1,6 +1,6 @@
 //! The race of a gated round: one call moves at a time, and a scheduler says which.
 //!
-//! Hears the gate, the clients and the clock, tells [`Control`] what it heard, and
+//! Hears the gate, the stand-ins, the clients and the clock, tells [`Control`] what it heard, and
 //! does what it says. Knows neither who schedules nor why.
 
 use std::time::{Duration, Instant};
@@ -11,15 +11,18 @@ use crate::clock;
 use crate::database::Database;
 use crate::drive::{Flight, Lead, Shot};
 use crate::failure::Failure;
-use crate::gate::control::{After, Arrival, Control, Let, Next};
-use crate::gate::sql::Meaning;
-use crate::gate::{Event, Go, TransactionStatus};
+use crate::gate::control::{After, Arrival, Control, Let, Next, Session};
+use crate::gate::sql::{Meaning, uncommented};
+use crate::gate::{Event, Statement, TransactionStatus};
+use crate::hold::Go;
 use crate::model::history::History;
+use crate::model::observed::StubCall;
 use crate::model::scenario::{RetryWhen, Role, Scenario};
-use crate::model::step::{Action, Step};
-use crate::round::{Actors, SETTLE_WITHIN};
+use crate::model::step::{Access, Action, Mode, Step};
+use crate::round::{Actors, SETTLE_WITHIN, trace};
 use crate::schedule::{Diverged, Point, Scheduler};
 use crate::stage::{Gating, Stage};
+use crate::stub::{self, Stubs};
 
 /// How long a call that is expected to move and waits elsewhere is waited for before
 /// the round is said to have diverged.
@@ -38,7 +41,8 @@ impl Stage {
         scheduler: &mut dyn Scheduler,
     ) -> Result<(History, Option<String>), Failure> {
         let mut shots = self.shots(scenario, actors)?;
-        for shot in &mut shots {
+        for (call, shot) in shots.iter_mut().enumerate() {
+            trace::name(&mut shot.request, call);
             // When a client leaves is a matter of time, and time stands still here.
             shot.hang_up = None;
         }
@@ -72,9 +76,11 @@ impl Stage {
             _ = ready => {}
         }
         gating.gate.hold(true);
+        self.stubs.hold(true);
         let mut conductor = Conductor {
             control: Control::new(&begins, gating.pace, Instant::now()),
             gating,
+            stubs: &self.stubs,
             database: self.database.as_mut(),
             go: go.into_iter().map(Some).collect(),
             unclear: None,
@@ -86,6 +92,7 @@ impl Stage {
             tokio::select! {
                 biased;
                 Some(event) = conductor.gating.events.recv() => conductor.hear(event),
+                Some(event) = conductor.gating.third_parties.recv() => conductor.overhear(event),
                 Some(call) = ended.recv() => conductor.control.ended(Instant::now(), call),
                 landed = &mut race, if flights.is_none() => flights = Some(landed?),
                 () = clock::until(until) => {}
@@ -119,6 +126,7 @@ struct Raced {
 /// What a gated race is led with.
 struct Conductor<'a> {
     gating: &'a mut Gating,
+    stubs: &'a Stubs,
     database: &'a mut dyn Database,
     control: Control<Go>,
     go: Vec<Option<oneshot::Sender<()>>>,
@@ -205,48 +213,99 @@ impl Conductor<'_> {
             && self.impatient.get_or_insert(now).elapsed() < PATIENCE
     }
 
+    /// Hears the gate.
     fn hear(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Opened {
-                session,
-                backend_pid,
-            } => {
-                if let Some(process) = backend_pid {
-                    self.gating.processes.insert(session, process);
-                }
-            }
+            Event::Opened { .. } => self.gating.sessions(&event),
             Event::Arrived {
                 session,
                 statement,
+                in_transaction,
                 go,
-                ..
+            } => self.statement_arrived(now, session, &statement, in_transaction, go),
+            Event::Answered { session, answer } => {
+                let in_transaction = answer.status != TransactionStatus::Idle;
+                if !self.gating.habits.answered(session, in_transaction) {
+                    let session = Session::Database(session);
+                    self.control.answered(now, session, in_transaction);
+                }
+            }
+            Event::Closed { session } => {
+                self.gating.sessions(&event);
+                self.control.closed(now, Session::Database(session));
+            }
+        }
+    }
+
+    fn statement_arrived(
+        &mut self,
+        now: Instant,
+        session: u64,
+        statement: &Statement,
+        in_transaction: bool,
+        go: Go,
+    ) {
+        let (plain, comments) = uncommented(&statement.sql);
+        let statement = Statement {
+            sql: plain.into_owned(),
+            parameters: statement.parameters.clone(),
+        };
+        let (from, call) = (Session::Database(session), trace::named(&comments));
+        let is_a_calls = call.is_some() || self.control.owner(from).is_some();
+        let habits = &mut self.gating.habits;
+        if !is_a_calls && habits.arrives(session, &statement.sql, in_transaction) {
+            return go.run();
+        }
+        let (accesses, ends) = match self.gating.reader.meaning(&statement) {
+            Meaning::Nothing => (Vec::new(), false),
+            Meaning::Touches { accesses, ends } => (accesses, ends.is_some()),
+        };
+        let short = self.gating.reader.short(&statement);
+        let arrival = Arrival {
+            session: from,
+            call,
+            action: Action::Sql {
+                statement: statement.sql,
+                parameters: statement.parameters,
+                short,
+            },
+            accesses,
+            ends,
+            go,
+        };
+        self.control.arrived(now, arrival);
+    }
+
+    /// Hears the stand-ins.
+    fn overhear(&mut self, event: stub::Event) {
+        let now = Instant::now();
+        match event {
+            stub::Event::Arrived {
+                exchange,
+                call,
+                line,
+                go,
             } => {
-                let (accesses, ends) = match self.gating.reader.meaning(&statement) {
-                    Meaning::Nothing => (Vec::new(), false),
-                    Meaning::Touches { accesses, ends } => (accesses, ends.is_some()),
-                };
-                let short = self.gating.reader.short(&statement);
                 let arrival = Arrival {
-                    session,
-                    action: Action::Sql {
-                        statement: statement.sql,
-                        parameters: statement.parameters,
-                        short,
+                    session: Session::ThirdParty(exchange),
+                    call: trace::of(&call.request),
+                    accesses: shared(&call),
+                    action: Action::ThirdParty {
+                        stub: call.stub,
+                        request: line,
                     },
-                    accesses,
-                    ends,
+                    ends: false,
                     go,
                 };
                 self.control.arrived(now, arrival);
             }
-            Event::Answered { session, answer } => {
-                let in_transaction = answer.status != TransactionStatus::Idle;
-                self.control.answered(now, session, in_transaction);
+            stub::Event::Answered { exchange } => {
+                let session = Session::ThirdParty(exchange);
+                self.control.answered(now, session, false);
             }
-            Event::Closed { session } => {
-                self.gating.processes.remove(&session);
-                self.control.closed(now, session);
+            stub::Event::Closed { exchange } => {
+                self.control.closed(now, Session::ThirdParty(exchange));
             }
         }
     }
@@ -254,10 +313,22 @@ impl Conductor<'_> {
     /// Lets everything go; returns what moved, and why the round is unclear.
     fn end(self) -> (Vec<Step>, Option<String>) {
         self.gating.gate.hold(false);
+        self.stubs.hold(false);
         let (steps, pace) = self.control.into_past();
         self.gating.pace = pace;
         (steps, self.unclear)
     }
+}
+
+/// What a request to a third party touches that another could touch as well: the
+/// memory of its idempotency key. Without one it is a request of its own.
+fn shared(call: &StubCall) -> Vec<Access> {
+    let memory = |key: &str| Access {
+        table: format!("stub {}", call.stub),
+        mode: Mode::Write,
+        rows: [("key".to_owned(), key.to_owned())].into(),
+    };
+    call.idempotency_key().map(memory).into_iter().collect()
 }
 
 /// What a call of this role waits for.

@@ -17,9 +17,15 @@ impl Race {
         }
     }
 
-    fn arrives(&mut self, session: Session, sql: &'static str) {
+    fn arrives(&mut self, session: u64, sql: &'static str) {
+        self.says(None, session, sql);
+    }
+
+    /// A step that may say whose it is.
+    fn says(&mut self, call: Option<usize>, session: u64, sql: &'static str) {
         let arrival = Arrival {
-            session,
+            session: Session::Database(session),
+            call,
             action: Action::Sql {
                 statement: sql.to_owned(),
                 parameters: Vec::new(),
@@ -40,8 +46,30 @@ impl Race {
         self.control.arrived(self.now, arrival);
     }
 
-    fn answered(&mut self, session: Session, in_transaction: bool) {
+    fn answered(&mut self, session: u64, in_transaction: bool) {
+        let session = Session::Database(session);
         self.control.answered(self.now, session, in_transaction);
+    }
+
+    /// A request reaches a stand-in.
+    fn asks(&mut self, exchange: u64, call: Option<usize>) {
+        let arrival = Arrival {
+            session: Session::ThirdParty(exchange),
+            call,
+            action: Action::ThirdParty {
+                stub: "provider".to_owned(),
+                request: "POST /charges".to_owned(),
+            },
+            accesses: Vec::new(),
+            ends: false,
+            go: "POST /charges",
+        };
+        self.control.arrived(self.now, arrival);
+    }
+
+    fn told(&mut self, exchange: u64) {
+        let session = Session::ThirdParty(exchange);
+        self.control.answered(self.now, session, false);
     }
 
     /// Lets time pass until there is something to do.
@@ -184,7 +212,97 @@ fn a_connection_that_closes_takes_its_steps_along() {
     race.go(0);
     race.arrives(1, "a");
     assert_eq!(race.calls_waiting(), [0]);
-    race.control.closed(race.now, 1);
+    race.control.closed(race.now, Session::Database(1));
     race.control.ended(race.now, 0);
     assert_eq!(race.next(), Next::Over);
+}
+
+#[test]
+fn a_third_party_is_a_choice_and_is_asked_for_no_locks() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.asks(1, None);
+    assert_eq!(race.calls_waiting(), [0, 1]);
+    let step = race.control.waiting().remove(0);
+    assert!(matches!(step.action, Action::ThirdParty { .. }));
+    assert!(matches!(race.go(0), Let::Step("POST /charges")));
+    assert!(
+        matches!(race.next(), Next::Listen(_)),
+        "it is answered, however long that takes"
+    );
+    race.told(1);
+    race.arrives(1, "a");
+    assert_eq!(
+        race.calls_waiting(),
+        [0, 1],
+        "numbers of two kinds are apart"
+    );
+    race.go(0);
+    assert_eq!(race.next(), Next::AskLocks(1));
+    race.answered(1, false);
+    race.control.ended(race.now, 0);
+    race.go(1);
+    race.asks(2, None);
+    assert_eq!(race.calls_waiting(), [1]);
+    race.control.closed(race.now, Session::ThirdParty(2));
+    race.control.ended(race.now, 1);
+    assert_eq!(race.next(), Next::Over);
+}
+
+#[test]
+fn an_answer_of_a_third_party_frees_nobody_who_waits_for_a_lock() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.arrives(1, "a");
+    race.go(0);
+    race.answered(1, true);
+    race.asks(1, None);
+    race.go(1);
+    race.arrives(2, "b");
+    race.go(1);
+    assert_eq!(race.next(), Next::AskLocks(2));
+    race.control.locked(race.now, 2, true);
+    race.go(0);
+    race.told(1);
+    race.arrives(1, "COMMIT");
+    assert_eq!(
+        race.control.next(race.now),
+        Next::Choose,
+        "nothing is asked again"
+    );
+}
+
+#[test]
+fn a_step_that_says_whose_it_is_needs_no_guess() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing, After::Nothing]);
+    race.go(0);
+    race.arrives(1, "a");
+    race.go(1);
+    race.arrives(2, "b");
+    race.go(1);
+    // One who moved long ago, while another runs.
+    race.asks(1, Some(0));
+    race.answered(2, false);
+    race.control.ended(race.now, 1);
+    assert_eq!(race.calls_waiting(), [0, 2]);
+    race.go(0);
+    race.answered(1, true);
+    // On a connection that another's transaction was taken to be on.
+    race.go(0);
+    race.told(1);
+    race.go(2);
+    race.says(Some(2), 1, "c");
+    race.control.ended(race.now, 0);
+    assert_eq!(race.calls_waiting(), [2]);
+    // Who has not begun, or does not exist, has sent nothing.
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.says(Some(1), 1, "a");
+    race.says(Some(7), 2, "b");
+    assert_eq!(race.control.waiting().len(), 2);
+    race.go(0);
+    race.answered(1, false);
+    race.go(0);
+    assert_eq!(race.control.past().len(), 3);
+    assert!(race.control.past().iter().all(|step| step.call == 0));
 }

@@ -8,6 +8,7 @@
 
 mod cache;
 mod catalog;
+mod comment;
 mod functions;
 mod insert;
 mod keys;
@@ -20,6 +21,7 @@ mod write;
 
 pub use cache::Statements;
 pub use catalog::{CATALOG, Catalog};
+pub use comment::uncommented;
 
 use crate::model::step::Access;
 

@@ -1,0 +1,122 @@
+//! The gate of a stage, and what is known of what goes through it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::gate::control::Pace;
+use crate::gate::reader::Reader;
+use crate::gate::sql::{CATALOG, Catalog, uncommented};
+use crate::gate::{Event, Gate, GateError, Statement, Upstream};
+use crate::stage::habits::Habits;
+use crate::stub;
+
+/// How long the service is listened to before the first call, for what it does of its
+/// own accord: what polls more often is known from the first round on.
+const LISTEN_FIRST: Duration = Duration::from_millis(100);
+
+/// The gate, and what is known of what goes through it.
+pub(crate) struct Gating {
+    pub(crate) gate: Gate,
+    pub(crate) events: UnboundedReceiver<Event>,
+    /// What the stand-ins tell.
+    pub(crate) third_parties: UnboundedReceiver<stub::Event>,
+    pub(crate) reader: Arc<Reader>,
+    /// The server process of each session.
+    pub(crate) processes: HashMap<u64, i32>,
+    pub(crate) pace: Pace,
+    pub(crate) habits: Habits,
+    /// Whether every call so far has been answered, so that what comes is nobody's.
+    pub(crate) calm: bool,
+}
+
+impl Gating {
+    /// Opens a gate before the database of this URL.
+    pub(super) async fn open(
+        url: &str,
+        third_parties: UnboundedReceiver<stub::Event>,
+    ) -> Result<Gating, GateError> {
+        let reader = Arc::new(Reader::default());
+        let (tell, events) = mpsc::unbounded_channel();
+        let asked = Arc::clone(&reader);
+        let matters = move |statement: &Statement| asked.matters(statement);
+        let gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
+        Ok(Gating {
+            gate,
+            events,
+            third_parties,
+            reader,
+            processes: HashMap::new(),
+            pace: Pace::default(),
+            habits: Habits::default(),
+            calm: true,
+        })
+    }
+
+    /// Learns the tables that stand now, and what the service does before it is called.
+    pub(super) async fn learn(&mut self, database: &mut dyn Database) -> Result<(), Failure> {
+        let rows = database.query(CATALOG, None).await?;
+        let catalog = Catalog::from_rows(&rows);
+        let catalog = catalog.map_err(|error| Failure::Internal(error.to_string()))?;
+        self.reader.learn(catalog);
+        self.uncalled(tokio::time::sleep(LISTEN_FIRST)).await;
+        Ok(())
+    }
+
+    /// Does something while no call is under way, and learns what the service does
+    /// meanwhile.
+    pub(crate) async fn uncalled<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        self.gate.hold(self.calm);
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                Some(event) = self.events.recv() => self.overhear(event),
+            }
+        };
+        self.gate.hold(false);
+        while let Ok(event) = self.events.try_recv() {
+            self.overhear(event);
+        }
+        // Of a race that is over.
+        while self.third_parties.try_recv().is_ok() {}
+        done
+    }
+
+    fn overhear(&mut self, event: Event) {
+        match event {
+            Event::Arrived {
+                session, statement, ..
+            } => {
+                if self.calm {
+                    let (plain, _) = uncommented(&statement.sql);
+                    self.habits.learn(session, &plain);
+                }
+            }
+            Event::Answered { .. } => {}
+            Event::Opened { .. } | Event::Closed { .. } => self.sessions(&event),
+        }
+    }
+
+    /// Keeps account of the sessions that there are.
+    pub(crate) fn sessions(&mut self, event: &Event) {
+        match *event {
+            Event::Opened {
+                session,
+                backend_pid: Some(process),
+            } => {
+                self.processes.insert(session, process);
+            }
+            Event::Closed { session } => {
+                self.processes.remove(&session);
+                self.habits.closed(session);
+            }
+            _ => {}
+        }
+    }
+}
