@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
+use sqlparser::tokenizer::{Location, Token, Tokenizer, Whitespace};
 
 /// A text without its `/* comments */`, and what these say, together. A text that is
 /// not understood is taken to have none.
@@ -13,26 +13,43 @@ pub fn uncommented(sql: &str) -> (Cow<'_, str>, String) {
     if !sql.contains("/*") {
         return (Cow::Borrowed(sql), comments);
     }
-    let tokenizer = Tokenizer::new(&PostgreSqlDialect {}, sql);
-    // As it stands: the text is put together again.
-    let Ok(tokens) = tokenizer.with_unescape(false).tokenize() else {
+    let tokenizer = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location();
+    let Ok(tokens) = tokenizer else {
         return (Cow::Borrowed(sql), comments);
     };
     let mut plain = String::with_capacity(sql.len());
+    let mut from = 0;
     for token in tokens {
-        match token {
-            Token::Whitespace(Whitespace::MultiLineComment(comment)) => {
-                comments.push_str(&comment);
-                // It may be all that stands between two words.
-                if !plain.is_empty() && !plain.ends_with(char::is_whitespace) {
-                    plain.push(' ');
-                }
-            }
-            other => plain.push_str(&other.to_string()),
+        let Token::Whitespace(Whitespace::MultiLineComment(comment)) = token.token else {
+            continue;
+        };
+        comments.push_str(&comment);
+        plain.push_str(
+            sql.get(from..place(sql, token.span.start))
+                .unwrap_or_default(),
+        );
+        from = place(sql, token.span.end);
+        // It may be all that stands between two words.
+        if !plain.is_empty() && !plain.ends_with(char::is_whitespace) {
+            plain.push(' ');
         }
     }
-    plain.truncate(plain.trim_end().len());
-    (Cow::Owned(plain.trim_start().to_owned()), comments)
+    plain.push_str(sql.get(from..).unwrap_or_default());
+    (Cow::Owned(plain.trim().to_owned()), comments)
+}
+
+/// Where a location, which counts lines and characters from 1, is in a text.
+fn place(sql: &str, at: Location) -> usize {
+    let index = |number: u64| {
+        usize::try_from(number)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1)
+    };
+    let mut lines = sql.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(index(at.line)).map(str::len).sum();
+    let line = lines.next().unwrap_or_default();
+    let mut places = line.char_indices().map(|(place, _)| place);
+    before + places.nth(index(at.column)).unwrap_or(line.len())
 }
 
 #[cfg(test)]
@@ -55,7 +72,7 @@ mod tests {
             apart("SELECT 1;  SELECT 2 ;", "ab c /* d */ e")
         );
         for same in [
-            "SELECT '/* no */', \"/*\", $$/* no */$$, $a$/* no */$a$",
+            "SELECT 'é\n/* no */', \"/*\", $$/* no */$$, $a$/* no */$a$",
             "SELECT E'it\\'s /* no */', 'it''s', \"a\"\"b\", U&'\\0061' -- /* no */",
             "SELECT 1 WHERE a @> '{}' AND b ->> 'c' = $1::text /",
         ] {
