@@ -11,6 +11,8 @@
 //! It carries choices out and makes none, and knows neither wire nor SQL: what a
 //! step touches comes in with it.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
@@ -18,65 +20,7 @@ use crate::gate::pace;
 pub use crate::gate::pace::Pace;
 use crate::model::step::{Access, Action, Mode, Step};
 
-/// Where a step comes from, and its answer goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Session {
-    /// A connection to the database.
-    Database(u64),
-    /// A request to a stand-in for a third party.
-    ThirdParty(u64),
-}
-
-/// What has to happen before a call may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// Nothing.
-    Nothing,
-    /// Another call has begun.
-    Begun(usize),
-    /// Another call has ended.
-    Ended(usize),
-}
-
-/// A step that has reached the gate; `G` lets it go.
-#[derive(Debug)]
-pub struct Arrival<G> {
-    /// Where it came from.
-    pub session: Session,
-    /// Whose it is, if it says so.
-    pub call: Option<usize>,
-    /// What it is about to do.
-    pub action: Action,
-    /// What it touches itself.
-    pub accesses: Vec<Access>,
-    /// Whether it ends the transaction of its connection.
-    pub ends: bool,
-    /// Lets it go.
-    pub go: G,
-}
-
-/// What to do next.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Listen, at most until then.
-    Listen(Instant),
-    /// Find out whether the step in flight on this connection to the database waits
-    /// for a lock, and tell [`Control::locked`].
-    AskLocks(u64),
-    /// All have settled: choose among [`Control::waiting`].
-    Choose,
-    /// The race is over.
-    Over,
-}
-
-/// What a choice lets go.
-#[derive(Debug)]
-pub enum Let<G> {
-    /// The call's request.
-    Begin(usize),
-    /// A held step.
-    Step(G),
-}
+pub use words::{After, Arrival, Let, Next, Session, Whose};
 
 /// What a call is doing as far as can be told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,8 +120,11 @@ impl<G> Control<G> {
 
     /// A step has reached the gate.
     pub fn arrived(&mut self, now: Instant, arrival: Arrival<G>) {
-        let said = arrival.call.filter(|call| self.has_begun(*call));
-        match said.or_else(|| self.owner(arrival.session)) {
+        let owner = match arrival.whose {
+            Whose::Named(call) if self.has_begun(call) => Some(call),
+            _ => self.owner(arrival.session),
+        };
+        match owner {
             Some(owner) => self.claim(now, owner, arrival),
             None => self.unclaimed.push_back(arrival),
         }
@@ -398,17 +345,24 @@ impl<G> Control<G> {
     /// Finds out whose the unclaimed steps are, as far as it can be told; once all
     /// are `silent`, it has to be.
     fn attribute(&mut self, now: Instant, silent: bool) {
-        while let Some(arrival) = self.unclaimed.front() {
-            let Some(call) = self.owner_of(arrival.session, silent) else {
-                return;
-            };
-            if let Some(arrival) = self.unclaimed.pop_front() {
-                self.claim(now, call, arrival);
+        // Once it is known who has sent the others, fewer can have sent a doubtful one.
+        let unclaimed = self.unclaimed.make_contiguous();
+        unclaimed.sort_by_key(|arrival| arrival.whose == Whose::Doubtful);
+        while let Some(arrival) = self.unclaimed.pop_front() {
+            match self.owner_of(&arrival, silent) {
+                Some(call) => self.claim(now, call, arrival),
+                None if silent => {
+                    // Nobody can have sent it: dropped, it goes.
+                    self.connections.remove(&arrival.session);
+                }
+                None => return self.unclaimed.push_front(arrival),
             }
         }
     }
 
-    fn owner_of(&self, session: Session, silent: bool) -> Option<usize> {
+    fn owner_of(&self, arrival: &Arrival<G>, silent: bool) -> Option<usize> {
+        let doubtful = arrival.whose == Whose::Doubtful;
+        let last = self.last.filter(|_| !doubtful);
         let able = |activity: Activity| {
             let calls = self.calls.iter().enumerate();
             let able = calls.filter(move |(_, call)| {
@@ -419,15 +373,19 @@ impl<G> Control<G> {
         };
         let (running, elsewhere) = (able(Activity::Running), able(Activity::Elsewhere));
         match (running.as_slice(), elsewhere.as_slice()) {
+            _ if doubtful && !silent => None,
             ([only], []) | ([], [only]) => Some(*only),
             _ if !silent => None,
-            ([], []) => self.last,
+            ([], []) => last,
             // Silence: whoever runs waits for this very step, or has become one of
             // those who wait elsewhere. Who moved last is likelier than others, and
             // who had the connection before is likelier than who had not.
             (running, elsewhere) => {
                 let able: Vec<usize> = running.iter().chain(elsewhere).copied().collect();
-                let before = self.connections.get(&session).and_then(|known| known.last);
+                let before = self
+                    .connections
+                    .get(&arrival.session)
+                    .and_then(|known| known.last);
                 let likely = [self.last, before].into_iter().flatten();
                 likely
                     .filter(|call| able.contains(call))

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::database::Database;
 use crate::drive::{Flight, Lead, Shot};
 use crate::failure::Failure;
-use crate::gate::control::{After, Arrival, Control, Let, Next, Session};
+use crate::gate::control::{After, Arrival, Control, Let, Next, Session, Whose};
 use crate::gate::sql::{Meaning, uncommented};
 use crate::gate::{Event, Statement, TransactionStatus};
 use crate::hold::Go;
@@ -251,12 +251,17 @@ impl Conductor<'_> {
             sql: plain.into_owned(),
             parameters: statement.parameters.clone(),
         };
-        let (from, call) = (Session::Database(session), trace::named(&comments));
-        let is_a_calls = call.is_some() || self.control.owner(from).is_some();
+        let (from, named) = (Session::Database(session), trace::named(&comments));
+        let is_a_calls = named.is_some() || self.control.owner(from).is_some();
         let habits = &mut self.gating.habits;
         if !is_a_calls && habits.arrives(session, &statement.sql, in_transaction) {
             return go.run();
         }
+        let whose = match named {
+            Some(call) => Whose::Named(call),
+            None if habits.has(session) => Whose::Doubtful,
+            None => Whose::ACalls,
+        };
         let (accesses, ends) = match self.gating.reader.meaning(&statement) {
             Meaning::Nothing => (Vec::new(), false),
             Meaning::Touches { accesses, ends } => (accesses, ends.is_some()),
@@ -264,7 +269,7 @@ impl Conductor<'_> {
         let short = self.gating.reader.short(&statement);
         let arrival = Arrival {
             session: from,
-            call,
+            whose,
             action: Action::Sql {
                 statement: statement.sql,
                 parameters: statement.parameters,
@@ -289,7 +294,7 @@ impl Conductor<'_> {
             } => {
                 let arrival = Arrival {
                     session: Session::ThirdParty(exchange),
-                    call: trace::of(&call.request),
+                    whose: trace::of(&call.request).map_or(Whose::ACalls, Whose::Named),
                     accesses: shared(&call),
                     action: Action::ThirdParty {
                         stub: call.stub,

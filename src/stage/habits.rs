@@ -2,9 +2,9 @@
 //! are nobody's call, and are not to be held, chosen or recorded.
 //!
 //! A step is the service's own if its connection has sent the same statement while no
-//! call was under way, or if it stands in a transaction that such a step began. So a
-//! connection that a job shares with calls is told apart by what is sent on it. Knows
-//! no gate: it is told what was seen there.
+//! call was under way, or if it stands in a transaction that such a step began. What
+//! else comes on such a connection may be a call's, which shares it, or what the job
+//! does when it has found something. Knows no gate: it is told what was seen there.
 
 use std::collections::{HashMap, HashSet};
 
@@ -43,6 +43,11 @@ impl Habits {
         habit.at_work
     }
 
+    /// Whether a connection has ever sent something of the service's own.
+    pub(crate) fn has(&self, session: u64) -> bool {
+        self.0.contains_key(&session)
+    }
+
     /// A step was answered: whether it was the service's own.
     pub(crate) fn answered(&mut self, session: u64, in_transaction: bool) -> bool {
         let Some(habit) = self.0.get_mut(&session) else {
@@ -71,6 +76,7 @@ mod tests {
         assert!(!habits.answered(1, false), "that was all");
         assert!(!habits.arrives(2, "poll", false), "another connection");
         assert!(!habits.arrives(1, "order", false), "shared with a call");
+        assert!(habits.has(1) && !habits.has(2));
         assert!(!habits.answered(1, true));
         habits.closed(1);
         assert!(

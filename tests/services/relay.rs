@@ -33,9 +33,14 @@ pub async fn serve(settings: Settings) {
     });
     let job = shop.connect().await;
     tokio::spawn(async move {
-        let sql = "UPDATE outbox SET sent = true WHERE NOT sent RETURNING id";
+        let (unsent, sent) = (
+            "SELECT id FROM outbox WHERE NOT sent",
+            "UPDATE outbox SET sent = true WHERE id = $1",
+        );
         loop {
-            job.query(sql, &[]).await.unwrap();
+            for row in job.query(unsent, &[]).await.unwrap() {
+                job.execute(sent, &[&row.get::<_, i32>(0)]).await.unwrap();
+            }
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
     });

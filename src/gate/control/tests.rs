@@ -18,14 +18,14 @@ impl Race {
     }
 
     fn arrives(&mut self, session: u64, sql: &'static str) {
-        self.says(None, session, sql);
+        self.says(Whose::ACalls, session, sql);
     }
 
     /// A step that may say whose it is.
-    fn says(&mut self, call: Option<usize>, session: u64, sql: &'static str) {
+    fn says(&mut self, whose: Whose, session: u64, sql: &'static str) {
         let arrival = Arrival {
             session: Session::Database(session),
-            call,
+            whose,
             action: Action::Sql {
                 statement: sql.to_owned(),
                 parameters: Vec::new(),
@@ -55,7 +55,7 @@ impl Race {
     fn asks(&mut self, exchange: u64, call: Option<usize>) {
         let arrival = Arrival {
             session: Session::ThirdParty(exchange),
-            call,
+            whose: call.map_or(Whose::ACalls, Whose::Named),
             action: Action::ThirdParty {
                 stub: "provider".to_owned(),
                 request: "POST /charges".to_owned(),
@@ -291,18 +291,46 @@ fn a_step_that_says_whose_it_is_needs_no_guess() {
     race.go(0);
     race.told(1);
     race.go(2);
-    race.says(Some(2), 1, "c");
+    race.says(Whose::Named(2), 1, "c");
     race.control.ended(race.now, 0);
     assert_eq!(race.calls_waiting(), [2]);
     // Who has not begun, or does not exist, has sent nothing.
     let mut race = Race::of(&[After::Nothing, After::Nothing]);
     race.go(0);
-    race.says(Some(1), 1, "a");
-    race.says(Some(7), 2, "b");
+    race.says(Whose::Named(1), 1, "a");
+    race.says(Whose::Named(7), 2, "b");
     assert_eq!(race.control.waiting().len(), 2);
     race.go(0);
     race.answered(1, false);
     race.go(0);
     assert_eq!(race.control.past().len(), 3);
     assert!(race.control.past().iter().all(|step| step.call == 0));
+}
+
+#[test]
+fn what_nobody_waits_for_goes_by_itself() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.says(Whose::Doubtful, 9, "job");
+    assert!(
+        matches!(race.control.next(race.now), Next::Listen(_)),
+        "the call may be about to say that it is another's"
+    );
+    race.arrives(1, "a");
+    assert_eq!(race.calls_waiting(), [0, 1]);
+    assert_eq!(race.control.waiting().len(), 2);
+    assert!(race.control.unclaimed.is_empty(), "it has gone");
+    race.answered(9, true);
+    assert!(matches!(race.go(0), Let::Step("a")));
+    race.answered(1, false);
+    race.says(Whose::Doubtful, 9, "b");
+    assert_eq!(race.calls_waiting(), [0, 1], "the call waits for this one");
+    assert!(matches!(race.go(0), Let::Step("b")));
+    race.answered(9, false);
+    race.control.ended(race.now, 0);
+    race.go(1);
+    race.control.ended(race.now, 1);
+    race.says(Whose::Doubtful, 9, "job");
+    assert_eq!(race.next(), Next::Over);
+    assert_eq!(race.control.past().len(), 4);
 }
