@@ -40,13 +40,15 @@ impl Stage {
         actors: &Actors,
         scheduler: &mut dyn Scheduler,
     ) -> Result<(History, Option<String>), Failure> {
-        let mut shots = self.shots(scenario, actors)?;
-        for (call, shot) in shots.iter_mut().enumerate() {
+        let shots = self.shots(scenario, actors)?;
+        let mut named = shots.clone();
+        for (call, shot) in named.iter_mut().enumerate() {
+            // Of use at the gate only: a finding shows the request without it.
             trace::name(&mut shot.request, call);
             // When a client leaves is a matter of time, and time stands still here.
             shot.hang_up = None;
         }
-        let raced = self.lead(scenario, &shots, scheduler).await?;
+        let raced = self.lead(scenario, &named, scheduler).await?;
         let calls = self.all_made(scenario, shots, raced.flights);
         let steps = raced.steps;
         Ok((History { calls, steps }, raced.unclear))

@@ -95,12 +95,12 @@ impl Shop {
             charge = charge.header("traceparent", span_of(trace));
         }
         charge.send().await.unwrap().error_for_status().unwrap();
-        let sell = if self.settings.careful {
+        let taking = if self.settings.careful {
             "UPDATE things SET stock = stock - 1 WHERE id = 1 AND stock > 0"
         } else {
             "UPDATE things SET stock = stock - 1 WHERE id = 1"
         };
-        let sold = client.execute(&traced(sell), &[]).await.unwrap() == 1;
+        let sold = client.execute(&traced(taking), &[]).await.unwrap() == 1;
         if sold {
             let announce = "INSERT INTO outbox (sent) VALUES (false)";
             client.execute(&traced(announce), &[]).await.unwrap();
