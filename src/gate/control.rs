@@ -13,7 +13,7 @@
 
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::gate::pace;
@@ -44,6 +44,7 @@ struct Held<G> {
     step: Step,
     session: Session,
     ends: bool,
+    awaited: bool,
     go: G,
 }
 
@@ -59,7 +60,8 @@ struct Call<G> {
     /// How often its step in flight was asked about.
     asked: u32,
     held: VecDeque<Held<G>>,
-    in_flight: BTreeSet<Session>,
+    /// What was let go and is not answered yet; whether the call waits for it.
+    in_flight: BTreeMap<Session, bool>,
 }
 
 /// What is known of a connection.
@@ -96,7 +98,7 @@ impl<G> Control<G> {
             heard: now,
             asked: 0,
             held: VecDeque::new(),
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
         };
         Control {
             calls: begins.iter().map(call).collect(),
@@ -155,7 +157,7 @@ impl<G> Control<G> {
             }
         }
         let call = &mut self.calls[call];
-        if call.in_flight.remove(&session) && is_database {
+        if call.in_flight.remove(&session).is_some() && is_database {
             self.pace
                 .answered(now.saturating_duration_since(call.heard));
         }
@@ -189,13 +191,13 @@ impl<G> Control<G> {
     pub fn locked(&mut self, now: Instant, session: u64, locked: bool) {
         let session = Session::Database(session);
         let mut calls = self.calls.iter_mut();
-        let Some(call) = calls.find(|call| call.in_flight.contains(&session)) else {
+        let Some(call) = calls.find(|call| call.in_flight.contains_key(&session)) else {
             return;
         };
         call.asked += 1;
         call.heard = now;
         if locked {
-            call.activity = Activity::Locked;
+            call.stops(Activity::Locked);
         }
     }
 
@@ -207,7 +209,7 @@ impl<G> Control<G> {
             if call.activity != Activity::Running {
                 continue;
             }
-            let in_flight = call.in_flight.first().copied();
+            let in_flight = call.in_flight.keys().next().copied();
             let due = match in_flight {
                 Some(Session::Database(_)) => call.heard + self.pace.ask_locks_after(call.asked),
                 // It is answered in any case, and holds no locks.
@@ -218,7 +220,7 @@ impl<G> Control<G> {
                 _ if due > now => until = Some(until.map_or(due, |other| other.min(due))),
                 Some(Session::Database(session)) => return Next::AskLocks(session),
                 Some(Session::ThirdParty(_)) => {}
-                None => call.activity = Activity::Elsewhere,
+                None => call.stops(Activity::Elsewhere),
             }
         }
         if let Some(until) = until {
@@ -290,7 +292,7 @@ impl<G> Control<G> {
             self.past.push(begin(call));
             return Some(Let::Begin(call));
         };
-        moving.in_flight.insert(held.session);
+        moving.in_flight.insert(held.session, held.awaited);
         let connection = self.connections.entry(held.session).or_default();
         connection.last = Some(call);
         if !held.ends {
@@ -330,7 +332,7 @@ impl<G> Control<G> {
         }
         holder.heard = now;
         holder.activity = Activity::Held;
-        holder.held.push_back(Held {
+        let held = Held {
             step: Step {
                 call,
                 action: arrival.action,
@@ -338,8 +340,15 @@ impl<G> Control<G> {
             },
             session: arrival.session,
             ends: arrival.ends,
+            awaited: arrival.awaited,
             go: arrival.go,
-        });
+        };
+        if held.awaited {
+            holder.held.push_back(held);
+        } else {
+            // It was begun before what comes beside it.
+            holder.held.push_front(held);
+        }
     }
 
     /// Finds out whose the unclaimed steps are, as far as it can be told; once all
@@ -363,15 +372,14 @@ impl<G> Control<G> {
     fn owner_of(&self, arrival: &Arrival<G>, silent: bool) -> Option<usize> {
         let doubtful = arrival.whose == Whose::Doubtful;
         let last = self.last.filter(|_| !doubtful);
-        let able = |activity: Activity| {
+        let able = |activities: &[Activity]| {
             let calls = self.calls.iter().enumerate();
-            let able = calls.filter(move |(_, call)| {
-                // One that waits for its answer from the database sends nothing.
-                call.activity == activity && call.in_flight.is_empty()
-            });
+            let able =
+                calls.filter(|(_, call)| activities.contains(&call.activity) && call.may_send());
             able.map(|(index, _)| index).collect::<Vec<usize>>()
         };
-        let (running, elsewhere) = (able(Activity::Running), able(Activity::Elsewhere));
+        let running = able(&[Activity::Running]);
+        let elsewhere = able(&[Activity::Elsewhere, Activity::Held]);
         match (running.as_slice(), elsewhere.as_slice()) {
             _ if doubtful && !silent => None,
             ([only], []) | ([], [only]) => Some(*only),
@@ -433,6 +441,24 @@ fn begin(call: usize) -> Step {
 }
 
 impl<G> Call<G> {
+    /// One that waits for an answer sends nothing, nor does one that has given its own
+    /// and is only being rolled back.
+    fn may_send(&self) -> bool {
+        let mut held = self.held.iter().map(|held| held.awaited);
+        let waits = held.any(|awaited| awaited) || self.in_flight.values().any(|awaited| *awaited);
+        !waits && (self.held.is_empty() || !self.ended)
+    }
+
+    /// It does not go on by itself; unless it does more than one thing at once, and
+    /// another step of it can be let go.
+    fn stops(&mut self, activity: Activity) {
+        self.activity = if self.held.is_empty() {
+            activity
+        } else {
+            Activity::Held
+        };
+    }
+
     /// Something was heard of it: it is under way again, unless a step is held.
     fn hear(&mut self, now: Instant) {
         self.heard = now;

@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::drive::{Flight, Lead, Shot};
 use crate::failure::Failure;
 use crate::gate::control::{After, Arrival, Control, Let, Next, Session, Whose};
-use crate::gate::sql::{Meaning, uncommented};
+use crate::gate::sql::{End, Meaning, uncommented};
 use crate::gate::{Event, Statement, TransactionStatus};
 use crate::hold::Go;
 use crate::model::history::History;
@@ -265,8 +265,8 @@ impl Conductor<'_> {
             None => Whose::ACalls,
         };
         let (accesses, ends) = match self.gating.reader.meaning(&statement) {
-            Meaning::Nothing => (Vec::new(), false),
-            Meaning::Touches { accesses, ends } => (accesses, ends.is_some()),
+            Meaning::Nothing => (Vec::new(), None),
+            Meaning::Touches { accesses, ends } => (accesses, ends),
         };
         let short = self.gating.reader.short(&statement);
         let arrival = Arrival {
@@ -278,7 +278,8 @@ impl Conductor<'_> {
                 short,
             },
             accesses,
-            ends,
+            ends: ends.is_some(),
+            awaited: ends != Some(End::Rollback),
             go,
         };
         self.control.arrived(now, arrival);
@@ -303,6 +304,7 @@ impl Conductor<'_> {
                         request: line,
                     },
                     ends: false,
+                    awaited: true,
                     go,
                 };
                 self.control.arrived(now, arrival);

@@ -40,7 +40,8 @@ impl Race {
                     rows: BTreeMap::new(),
                 }]
             },
-            ends: sql == "COMMIT",
+            ends: sql == "COMMIT" || sql == "ROLLBACK",
+            awaited: sql != "ROLLBACK",
             go: sql,
         };
         self.control.arrived(self.now, arrival);
@@ -62,6 +63,7 @@ impl Race {
             },
             accesses: Vec::new(),
             ends: false,
+            awaited: true,
             go: "POST /charges",
         };
         self.control.arrived(self.now, arrival);
@@ -333,4 +335,39 @@ fn what_nobody_waits_for_goes_by_itself() {
     race.says(Whose::Doubtful, 9, "job");
     assert_eq!(race.next(), Next::Over);
     assert_eq!(race.control.past().len(), 4);
+}
+
+#[test]
+fn a_rollback_may_go_beside_what_its_call_does_next() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.arrives(1, "a");
+    race.go(0);
+    race.answered(1, true);
+    race.arrives(1, "ROLLBACK");
+    race.go(1);
+    race.asks(1, None);
+    race.arrives(2, "b");
+    // Either may have sent either: that who moved last has sent what came first is
+    // likelier, and the other has sent the rest.
+    assert_eq!(race.calls_waiting(), [0, 1]);
+    assert!(matches!(race.go(1), Let::Step("POST /charges")));
+    race.told(1);
+    race.control.ended(race.now, 1);
+    assert!(matches!(race.go(0), Let::Step("ROLLBACK")));
+    race.answered(1, false);
+    assert!(matches!(race.go(0), Let::Step("b")));
+}
+
+#[test]
+fn a_call_that_does_two_things_at_once_is_not_stopped_by_one() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.arrives(1, "a");
+    race.says(Whose::Named(0), 2, "b");
+    race.go(0);
+    assert_eq!(race.next(), Next::AskLocks(1));
+    race.control.locked(race.now, 1, true);
+    assert_eq!(race.calls_waiting(), [0, 1]);
+    assert!(matches!(race.go(0), Let::Step("b")));
 }

@@ -48,6 +48,9 @@ pub struct Arrival<G> {
     pub accesses: Vec<Access>,
     /// Whether it ends the transaction of its connection.
     pub ends: bool,
+    /// Whether its call waits for its answer. Many let a transaction go and have it
+    /// rolled back beside what they do next.
+    pub awaited: bool,
     /// Lets it go.
     pub go: G,
 }
