@@ -87,16 +87,17 @@ impl Stage {
         let (tell_requests, third_parties) = mpsc::unbounded_channel();
         let stubs = Stubs::start(&target, tell_requests).await?;
         let mut gating = if options.gated && engine == Engine::Postgres {
-            Some(Gating::open(database.url(), third_parties).await?)
+            Some(Gating::open(database.url(), target.replicas(), third_parties).await?)
         } else {
             None
         };
-        let mut of_database = context(database.as_ref());
-        if let Some(gating) = &gating {
-            of_database["url"] = json!(gating.gate.url(database.url())?);
-        }
+        let databases = match &gating {
+            Some(gating) => gating.gate.urls(database.url())?,
+            None => Vec::new(),
+        };
         let start = Start {
-            context: json!({ "database": of_database, "stubs": stubs.context() }),
+            context: json!({ "database": context(database.as_ref()), "stubs": stubs.context() }),
+            databases,
             env: options.env.clone(),
             guard: guard.clone(),
         };

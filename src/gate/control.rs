@@ -371,12 +371,13 @@ impl<G> Control<G> {
 
     fn owner_of(&self, arrival: &Arrival<G>, silent: bool) -> Option<usize> {
         let doubtful = arrival.whose == Whose::Doubtful;
-        let last = self.last.filter(|_| !doubtful);
         let able = |activities: &[Activity]| {
             let calls = self.calls.iter().enumerate();
             let able =
                 calls.filter(|(_, call)| activities.contains(&call.activity) && call.may_send());
-            able.map(|(index, _)| index).collect::<Vec<usize>>()
+            let able = able.map(|(index, _)| index);
+            able.filter(|index| arrival.among.contains(index))
+                .collect::<Vec<usize>>()
         };
         let running = able(&[Activity::Running]);
         let elsewhere = able(&[Activity::Elsewhere, Activity::Held]);
@@ -384,7 +385,13 @@ impl<G> Control<G> {
             _ if doubtful && !silent => None,
             ([only], []) | ([], [only]) => Some(*only),
             _ if !silent => None,
-            ([], []) => last,
+            ([], []) if doubtful => None,
+            ([], []) => {
+                // It does more than one thing at once.
+                let begun = (0..self.calls.len()).filter(|call| self.has_begun(*call));
+                let mut likely = self.last.into_iter().chain(begun);
+                likely.find(|call| arrival.among.contains(call))
+            }
             // Silence: whoever runs waits for this very step, or has become one of
             // those who wait elsewhere. Who moved last is likelier than others, and
             // who had the connection before is likelier than who had not.

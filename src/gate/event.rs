@@ -11,6 +11,8 @@ pub enum Event {
     Opened {
         /// Its number, counted from 1.
         session: u64,
+        /// The gate's port that it came to.
+        port: u16,
         /// The server process that serves it, if the server said which.
         backend_pid: Option<i32>,
     },

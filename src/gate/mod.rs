@@ -41,13 +41,14 @@ pub use upstream::Upstream;
 /// How long to wait when the system has no more files to give.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// An open gate. Dropping it closes its port and every session.
+/// An open gate. Dropping it closes its ports and every session.
 #[derive(Debug)]
 pub struct Gate {
-    port: u16,
+    /// The first that was opened, and then those that were added.
+    ports: Vec<u16>,
     holding: Switch,
     shared: Arc<Shared>,
-    accepting: AbortHandle,
+    accepting: Vec<AbortHandle>,
 }
 
 impl Gate {
@@ -61,10 +62,6 @@ impl Gate {
         matters: impl Fn(&Statement) -> bool + Send + Sync + 'static,
         events: UnboundedSender<Event>,
     ) -> Result<Gate, GateError> {
-        let listen = |source| GateError::Listen { source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.map_err(listen)?;
-        let port = listener.local_addr().map_err(listen)?.port();
         let (holding, held) = switch();
         let shared = Arc::new(Shared {
             upstream,
@@ -74,24 +71,50 @@ impl Gate {
             last_session: AtomicU64::new(0),
             sessions: Mutex::default(),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Gate {
-            port,
+        let mut gate = Gate {
+            ports: Vec::new(),
             holding,
             shared,
-            accepting: accepting.abort_handle(),
-        })
+            accepting: Vec::new(),
+        };
+        gate.add_port().await?;
+        Ok(gate)
     }
 
-    /// The port on 127.0.0.1.
+    /// Listens on one more port, so that sessions can be told apart by where they came.
+    pub async fn add_port(&mut self) -> Result<(), GateError> {
+        let listen = |source| GateError::Listen { source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(listen)?;
+        let port = listener.local_addr().map_err(listen)?.port();
+        let accepting = tokio::spawn(accept(listener, port, Arc::clone(&self.shared)));
+        self.ports.push(port);
+        self.accepting.push(accepting.abort_handle());
+        Ok(())
+    }
+
+    /// The ports on 127.0.0.1, in the order in which they were opened.
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// The first port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.first().copied().unwrap_or_default()
     }
 
     /// The URL of the database as the service is to be given it: with the gate in
     /// the server's place, and without TLS.
     pub fn url(&self, database: &str) -> Result<String, GateError> {
-        upstream::with_port(database, self.port)
+        upstream::with_port(database, self.port())
+    }
+
+    /// The same, of every port.
+    pub fn urls(&self, database: &str) -> Result<Vec<String>, GateError> {
+        let ports = self.ports.iter();
+        ports
+            .map(|port| upstream::with_port(database, *port))
+            .collect()
     }
 
     /// Whether steps are held until they are let go. A step whose first byte has
@@ -113,7 +136,9 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.accepting.abort();
+        for accepting in &self.accepting {
+            accepting.abort();
+        }
     }
 }
 
@@ -161,7 +186,7 @@ impl Shared {
 }
 
 /// Takes connections until it is aborted, and every session with it.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, port: u16, shared: Arc<Shared>) {
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
@@ -170,8 +195,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                     // Without it answers are late, and right.
                     let _ = client.set_nodelay(true);
                     let (reading, writing) = client.into_split();
-                    let served =
-                        session::serve(Arc::clone(&shared), Box::new(reading), Box::new(writing));
+                    let (reading, writing) = (Box::new(reading), Box::new(writing));
+                    let served = session::serve(Arc::clone(&shared), port, reading, writing);
                     sessions.spawn(served);
                 }
                 // A client that has given up already, or too many open files.

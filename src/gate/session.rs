@@ -55,7 +55,12 @@ impl Talk {
 
 /// Serves a connection to its end. Errors end it, as they would without a gate;
 /// there is nobody else to tell.
-pub(super) async fn serve(gate: Arc<Shared>, mut reading: Reading, mut writing: Writing) {
+pub(super) async fn serve(
+    gate: Arc<Shared>,
+    port: u16,
+    mut reading: Reading,
+    mut writing: Writing,
+) {
     let mut buffer = Vec::with_capacity(READ_OF_CLIENT);
     for _ in 0..MOST_OPENINGS {
         let Some((what, length)) = read_opening(&mut reading, &mut buffer).await else {
@@ -74,7 +79,7 @@ pub(super) async fn serve(gate: Arc<Shared>, mut reading: Reading, mut writing: 
             }
             Opening::Session => {
                 let startup = buffer.drain(..length).collect::<Vec<u8>>();
-                serve_session(gate, &startup, Front::new(buffer), reading, writing).await;
+                serve_session(gate, port, &startup, Front::new(buffer), reading, writing).await;
                 return;
             }
         }
@@ -104,6 +109,7 @@ async fn cancel(gate: &Shared, request: &[u8]) -> io::Result<()> {
 
 async fn serve_session(
     gate: Arc<Shared>,
+    port: u16,
     startup: &[u8],
     front: Front,
     reading: Reading,
@@ -126,6 +132,7 @@ async fn serve_session(
     };
     let session = Session {
         number: gate.next_session(),
+        port,
         talk: Arc::default(),
         opened: Mutex::new(false),
         gate,
@@ -151,6 +158,7 @@ async fn serve_session(
 struct Session {
     gate: Arc<Shared>,
     number: u64,
+    port: u16,
     talk: Arc<Talk>,
     opened: Mutex<bool>,
 }
@@ -175,6 +183,7 @@ impl Session {
         self.gate.remember(self.number, Arc::clone(&self.talk));
         self.gate.tell(Event::Opened {
             session: self.number,
+            port: self.port,
             backend_pid,
         });
     }

@@ -82,6 +82,7 @@ impl Stage {
         let mut conductor = Conductor {
             control: Control::new(&begins, gating.pace, Instant::now()),
             gating,
+            shots,
             stubs: &self.stubs,
             database: self.database.as_mut(),
             go: go.into_iter().map(Some).collect(),
@@ -128,6 +129,7 @@ struct Raced {
 /// What a gated race is led with.
 struct Conductor<'a> {
     gating: &'a mut Gating,
+    shots: &'a [Shot],
     stubs: &'a Stubs,
     database: &'a mut dyn Database,
     control: Control<Go>,
@@ -272,6 +274,7 @@ impl Conductor<'_> {
         let arrival = Arrival {
             session: from,
             whose,
+            among: self.calls_of(self.gating.replicas.get(&session).copied()),
             action: Action::Sql {
                 statement: statement.sql,
                 parameters: statement.parameters,
@@ -283,6 +286,13 @@ impl Conductor<'_> {
             go,
         };
         self.control.arrived(now, arrival);
+    }
+
+    /// The calls that are sent to a replica; all, if it is not known which.
+    fn calls_of(&self, replica: Option<usize>) -> Vec<usize> {
+        let shots = self.shots.iter().enumerate();
+        let sent = shots.filter(|(_, shot)| replica.is_none_or(|own| own == shot.replica));
+        sent.map(|(call, _)| call).collect()
     }
 
     /// Hears the stand-ins.
@@ -298,6 +308,7 @@ impl Conductor<'_> {
                 let arrival = Arrival {
                     session: Session::ThirdParty(exchange),
                     whose: trace::of(&call.request).map_or(Whose::ACalls, Whose::Named),
+                    among: self.calls_of(None),
                     accesses: shared(&call),
                     action: Action::ThirdParty {
                         stub: call.stub,

@@ -29,6 +29,8 @@ pub(crate) struct Gating {
     pub(crate) reader: Arc<Reader>,
     /// The server process of each session.
     pub(crate) processes: HashMap<u64, i32>,
+    /// The replica of each session.
+    pub(crate) replicas: HashMap<u64, usize>,
     pub(crate) pace: Pace,
     pub(crate) habits: Habits,
     /// Whether every call so far has been answered, so that what comes is nobody's.
@@ -36,22 +38,27 @@ pub(crate) struct Gating {
 }
 
 impl Gating {
-    /// Opens a gate before the database of this URL.
+    /// Opens a gate before the database of this URL, with a port for each replica.
     pub(super) async fn open(
         url: &str,
+        replicas: usize,
         third_parties: UnboundedReceiver<stub::Event>,
     ) -> Result<Gating, GateError> {
         let reader = Arc::new(Reader::default());
         let (tell, events) = mpsc::unbounded_channel();
         let asked = Arc::clone(&reader);
         let matters = move |statement: &Statement| asked.matters(statement);
-        let gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
+        let mut gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
+        for _ in 1..replicas {
+            gate.add_port().await?;
+        }
         Ok(Gating {
             gate,
             events,
             third_parties,
             reader,
             processes: HashMap::new(),
+            replicas: HashMap::new(),
             pace: Pace::default(),
             habits: Habits::default(),
             calm: true,
@@ -108,15 +115,19 @@ impl Gating {
         match *event {
             Event::Opened {
                 session,
-                backend_pid: Some(process),
+                port,
+                backend_pid,
             } => {
-                self.processes.insert(session, process);
+                let replica = self.gate.ports().iter().position(|own| *own == port);
+                self.replicas.extend(replica.map(|own| (session, own)));
+                self.processes.extend(backend_pid.map(|own| (session, own)));
             }
             Event::Closed { session } => {
                 self.processes.remove(&session);
+                self.replicas.remove(&session);
                 self.habits.closed(session);
             }
-            _ => {}
+            Event::Arrived { .. } | Event::Answered { .. } => {}
         }
     }
 }

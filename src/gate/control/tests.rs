@@ -23,9 +23,16 @@ impl Race {
 
     /// A step that may say whose it is.
     fn says(&mut self, whose: Whose, session: u64, sql: &'static str) {
+        let all: Vec<usize> = (0..self.control.calls.len()).collect();
+        self.comes(whose, &all, session, sql);
+    }
+
+    /// A step of one of these calls.
+    fn comes(&mut self, whose: Whose, among: &[usize], session: u64, sql: &'static str) {
         let arrival = Arrival {
             session: Session::Database(session),
             whose,
+            among: among.to_vec(),
             action: Action::Sql {
                 statement: sql.to_owned(),
                 parameters: Vec::new(),
@@ -57,6 +64,7 @@ impl Race {
         let arrival = Arrival {
             session: Session::ThirdParty(exchange),
             whose: call.map_or(Whose::ACalls, Whose::Named),
+            among: (0..self.control.calls.len()).collect(),
             action: Action::ThirdParty {
                 stub: "provider".to_owned(),
                 request: "POST /charges".to_owned(),
@@ -370,4 +378,29 @@ fn a_call_that_does_two_things_at_once_is_not_stopped_by_one() {
     race.control.locked(race.now, 1, true);
     assert_eq!(race.calls_waiting(), [0, 1]);
     assert!(matches!(race.go(0), Let::Step("b")));
+}
+
+#[test]
+fn of_a_process_come_only_the_steps_of_the_calls_that_were_sent_to_it() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.go(1);
+    // Both are under way, and the last that moved is the other.
+    race.comes(Whose::ACalls, &[0], 1, "a");
+    race.comes(Whose::ACalls, &[1], 2, "b");
+    assert!(race.control.unclaimed.is_empty());
+    assert_eq!(race.calls_waiting(), [0, 1]);
+    assert!(matches!(race.go(0), Let::Step("a")));
+    // It does two things at once, while another has moved.
+    assert!(matches!(race.control.next(race.now), Next::Listen(_)));
+    race.answered(1, true);
+    race.arrives(1, "COMMIT");
+    race.go(1);
+    race.answered(2, true);
+    race.arrives(2, "COMMIT");
+    race.comes(Whose::ACalls, &[0], 3, "c");
+    assert_eq!(race.calls_waiting(), [0, 1]);
+    race.go(0);
+    race.answered(1, false);
+    assert!(matches!(race.go(0), Let::Step("c")));
 }

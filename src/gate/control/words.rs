@@ -42,6 +42,9 @@ pub struct Arrival<G> {
     pub session: Session,
     /// Whose it is, as far as it tells itself.
     pub whose: Whose,
+    /// The calls that it can be of: of one of several processes come only the steps of
+    /// the calls that were sent to it.
+    pub among: Vec<usize>,
     /// What it is about to do.
     pub action: Action,
     /// What it touches itself.

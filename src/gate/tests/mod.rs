@@ -134,6 +134,7 @@ impl Place {
             Event::Opened {
                 session,
                 backend_pid,
+                ..
             } => (session, backend_pid),
             other => panic!("{other:?}"),
         }
