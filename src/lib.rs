@@ -30,6 +30,7 @@ mod files;
 pub mod gate;
 pub mod generate;
 pub mod guard;
+pub mod hold;
 pub mod hunt;
 pub mod model;
 pub mod oracle;

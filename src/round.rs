@@ -5,6 +5,7 @@
 //! of a verdict.
 
 mod gated;
+mod trace;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -123,6 +124,9 @@ impl Stage {
             Manner::Gated(scheduler) => self.gated_race(scenario, &actors, scheduler).await?,
             Manner::OneByOne => (self.in_a_row(scenario, &actors).await?, None),
         };
+        if let Some(gating) = &mut self.gating {
+            gating.calm = history.calls.iter().all(|call| call.answer().is_some());
+        }
         let dropped = |call: &Made| matches!(call.ending, Ending::Dropped(_));
         if history.calls.iter().any(dropped) {
             self.service.check_lost().await?;
@@ -155,7 +159,16 @@ impl Stage {
 
     /// Restores and sets up; the inner `Err` says why the round cannot go on.
     async fn begin(&mut self, scenario: &Scenario) -> Result<Result<Actors, String>, Failure> {
-        self.database.restore().await?;
+        match &mut self.gating {
+            Some(gating) => {
+                gating.uncalled(self.database.restore()).await?;
+                // Until all that follows has been answered.
+                gating.calm = false;
+            }
+            None => {
+                self.database.restore().await?;
+            }
+        }
         self.stubs.forget();
         if self.service.after_restore(&self.target).await? {
             self.driver = Driver::new(self.service.urls())?;

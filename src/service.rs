@@ -43,6 +43,8 @@ pub struct Service {
 pub struct Start {
     /// What templates see as `database` (`url`, `engine`) and `stubs`.
     pub context: Value,
+    /// The database's URL for each replica; empty where it is the same for all.
+    pub databases: Vec<String>,
     /// Variables that the command line overrides.
     pub env: Vec<(String, String)>,
     /// Ends the service should deadheat be killed.
@@ -115,6 +117,9 @@ impl Service {
         let mut context = self.start.context.clone();
         context["port"] = json!(port);
         context["replica"] = json!(replica);
+        if let Some(own) = self.start.databases.get(replica) {
+            context["database"]["url"] = json!(own);
+        }
         let url = context["database"]["url"].as_str().unwrap_or_default();
         let mut env = vec![
             ("DATABASE_URL".to_owned(), url.to_owned()),

@@ -1,20 +1,17 @@
 //! What rounds run on: the database, the stand-ins, the service and the
 //! connections to it, put up in this order and taken down in the other.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod gating;
+mod habits;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::database::{self, Database, Folder, Source};
+use crate::database::{self, Database, Source};
 use crate::drive::Driver;
 use crate::failure::Failure;
-use crate::gate::control::Pace;
-use crate::gate::reader::Reader;
-use crate::gate::sql::{CATALOG, Catalog};
-use crate::gate::{Event, Gate, Statement, Upstream};
 use crate::generate::{Pools, pool_queries};
 use crate::guard::Guard;
 use crate::model::Row;
@@ -27,11 +24,10 @@ use crate::target::Target;
 use crate::target::error::Problem;
 use crate::target::file::PrepareStep;
 
+pub(crate) use gating::Gating;
+
 /// A key that no call carries: to try the `once` queries before the first round.
 const NO_KEY: &str = "deadheat-no-key";
-
-/// The isolation level of transactions that ask for none, in the gate's engine.
-const DEFAULT_ISOLATION: &str = "SELECT current_setting('default_transaction_isolation') AS level";
 
 /// A gate stands where the service is told that its database is.
 const RUNS_ALREADY: &str =
@@ -67,50 +63,6 @@ pub struct Stage {
     pub(crate) gating: Option<Gating>,
 }
 
-/// The gate, and what is known of what goes through it.
-pub(crate) struct Gating {
-    pub(crate) gate: Gate,
-    pub(crate) events: mpsc::UnboundedReceiver<Event>,
-    pub(crate) reader: Arc<Reader>,
-    /// The server process of each session.
-    pub(crate) processes: HashMap<u64, i32>,
-    pub(crate) pace: Pace,
-    /// Holds the gate's Unix socket.
-    folder: Folder,
-}
-
-impl Gating {
-    async fn open(url: &str, guard: &Guard) -> Result<Gating, Failure> {
-        let reader = Arc::new(Reader::default());
-        let (tell, events) = mpsc::unbounded_channel();
-        let asked = Arc::clone(&reader);
-        let matters = move |statement: &Statement| asked.matters(statement);
-        let mut gate = Gate::open(Upstream::parse(url)?, matters, tell).await?;
-        let folder = Folder::new(guard)?;
-        gate.open_socket(folder.path())?;
-        Ok(Gating {
-            gate,
-            events,
-            reader,
-            processes: HashMap::new(),
-            pace: Pace::default(),
-            folder,
-        })
-    }
-
-    /// Learns the tables that stand now, and what transactions see of them.
-    async fn learn(&self, database: &mut dyn Database) -> Result<(), Failure> {
-        let rows = database.query(CATALOG, None).await?;
-        let catalog = Catalog::from_rows(&rows);
-        let catalog = catalog.map_err(|error| Failure::Internal(error.to_string()))?;
-        let level = database.query(DEFAULT_ISOLATION, None).await?;
-        let level = level.first().and_then(|row| row.get("level"));
-        let level = level.and_then(Value::as_str).unwrap_or_default();
-        self.reader.learn(catalog, level);
-        Ok(())
-    }
-}
-
 impl Stage {
     /// Puts everything up; `tell` hears what is being done.
     pub async fn open(
@@ -136,10 +88,11 @@ impl Stage {
         }
         service::build(&target, guard).await?;
         prepare(&target, database.as_mut(), guard, tell).await?;
-        let stubs = Stubs::start(&target).await?;
+        let (tell_requests, third_parties) = mpsc::unbounded_channel();
+        let stubs = Stubs::start(&target, tell_requests).await?;
         let wanted = options.gated && engine == Engine::Postgres;
-        let gating = if wanted && target.file.service.urls.is_empty() {
-            Some(Gating::open(database.url(), guard).await?)
+        let mut gating = if wanted && target.file.service.urls.is_empty() {
+            Some(Gating::open(database.url(), target.replicas(), third_parties, guard).await?)
         } else {
             None
         };
@@ -147,12 +100,16 @@ impl Stage {
             tell(RUNS_ALREADY.to_owned());
         }
         let mut of_database = context(database.as_ref());
-        if let Some(gating) = &gating {
-            of_database["url"] = json!(gating.gate.url(database.url())?);
-            of_database["socket"] = json!(gating.folder.path());
-        }
+        let databases = match &gating {
+            Some(gating) => {
+                of_database["socket"] = json!(gating.socket());
+                gating.gate.urls(database.url())?
+            }
+            None => Vec::new(),
+        };
         let start = Start {
             context: json!({ "database": of_database, "stubs": stubs.context() }),
+            databases,
             env: options.env.clone(),
             guard: guard.clone(),
         };
@@ -164,7 +121,7 @@ impl Stage {
         let service = Service::start(&target, start).await?;
         database.settle(Duration::ZERO, CALM_WITHIN).await?;
         database.take_snapshot().await?;
-        if let Some(gating) = &gating {
+        if let Some(gating) = &mut gating {
             gating.learn(database.as_mut()).await?;
         }
         let pools = draw_pools(&target, database.as_mut()).await?;

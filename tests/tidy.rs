@@ -15,6 +15,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("process", &["guard"]),
     ("generate", &["model", "target"]),
     ("clock", &[]),
+    ("hold", &[]),
     ("roots", &[]),
     ("drive", &["clock", "model", "roots"]),
     ("schedule", &["model"]),
@@ -22,10 +23,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("shrink", &["model"]),
     ("corpus", &["model", "files"]),
     ("report", &["model", "files"]),
-    ("stub", &["model", "target"]),
+    ("stub", &["hold", "model", "target"]),
     ("database", &["model", "guard"]),
     ("wire", &[]),
-    ("gate", &["model", "roots", "wire"]),
+    ("gate", &["hold", "model", "roots", "wire"]),
     ("service", &["model", "target", "guard", "process"]),
     (
         "failure",
@@ -44,7 +45,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "round",
         &[
-            "clock", "database", "drive", "failure", "gate", "model", "oracle", "schedule",
+            "clock", "database", "drive", "failure", "gate", "hold", "model", "oracle", "schedule",
             "stage", "stub", "target",
         ],
     ),

@@ -6,86 +6,24 @@
 //! exactly one call runs, so what reaches the gate is that call's. Where more than
 //! one can have sent a step (the holder of a lock has committed, and the one who
 //! waited goes on at the same time; a mutex of the service's was let go), the step
-//! is kept until silence or an answer tells whose it was.
+//! is kept until silence or an answer tells whose it was; unless it says so itself.
 //!
 //! It carries choices out and makes none, and knows neither wire nor SQL: what a
 //! step touches comes in with it.
 
 mod connection;
+mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::gate::pace;
 pub use crate::gate::pace::Pace;
-use crate::model::step::{Access, Action, Step};
+use crate::model::step::{Action, Step};
 
 use connection::Connection;
 
-/// A connection of the service to the database or to a stand-in.
-pub type Session = u64;
-
-/// What has to happen before a call may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// Nothing.
-    Nothing,
-    /// Another call has begun.
-    Begun(usize),
-    /// Another call has ended.
-    Ended(usize),
-}
-
-/// A step that has reached the gate; `G` lets it go.
-#[derive(Debug)]
-pub struct Arrival<G> {
-    /// The connection that it came on.
-    pub session: Session,
-    /// What it is about to do.
-    pub action: Action,
-    /// What it touches itself.
-    pub accesses: Vec<Access>,
-    /// Whether it ends the transaction of its connection.
-    pub ends: bool,
-    /// Whether its transaction may read what was there at its first statement.
-    pub snapshot: bool,
-    /// Lets it go.
-    pub go: G,
-}
-
-/// How a step left its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// Outside a transaction.
-    Idle,
-    /// Inside one.
-    InTransaction,
-    /// Inside one that can only be rolled back, and holds nothing any more.
-    Failed,
-}
-
-/// What to do next.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Listen, at most until then.
-    Listen(Instant),
-    /// Find out whether the step in flight on this connection waits for a lock, and
-    /// tell [`Control::locked`].
-    AskLocks(Session),
-    /// All have settled: choose among [`Control::waiting`].
-    Choose,
-    /// The race is over.
-    Over,
-}
-
-/// What a choice lets go.
-#[derive(Debug)]
-pub enum Let<G> {
-    /// The call's request.
-    Begin(usize),
-    /// A held step.
-    Step(G),
-}
+pub use words::{After, Arrival, Left, Let, Next, Session, Whose};
 
 /// What a call is doing as far as can be told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +48,7 @@ struct Held<G> {
     session: Session,
     ends: bool,
     snapshot: bool,
+    awaited: bool,
     go: G,
 }
 
@@ -125,7 +64,8 @@ struct Call<G> {
     /// How often its step in flight was asked about.
     asked: u32,
     held: VecDeque<Held<G>>,
-    in_flight: BTreeSet<Session>,
+    /// What was let go and is not answered yet; whether the call waits for it.
+    in_flight: BTreeMap<Session, bool>,
 }
 
 /// The account of a race.
@@ -151,7 +91,7 @@ impl<G> Control<G> {
             heard: now,
             asked: 0,
             held: VecDeque::new(),
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
         };
         Control {
             calls: begins.iter().map(call).collect(),
@@ -175,10 +115,10 @@ impl<G> Control<G> {
 
     /// A step has reached the gate.
     pub fn arrived(&mut self, now: Instant, arrival: Arrival<G>) {
-        let owner = self
-            .connections
-            .get(&arrival.session)
-            .and_then(|connection| connection.owner);
+        let owner = match arrival.whose {
+            Whose::Named(call) if self.has_begun(call) => Some(call),
+            _ => self.owner(arrival.session),
+        };
         match owner {
             Some(owner) => self.claim(now, owner, arrival),
             None => self.unclaimed.push_back(arrival),
@@ -186,16 +126,26 @@ impl<G> Control<G> {
         self.attribute(now, false);
     }
 
+    /// Whose the open transaction of a connection is.
+    pub fn owner(&self, session: Session) -> Option<usize> {
+        self.connections.get(&session)?.owner
+    }
+
+    fn has_begun(&self, call: usize) -> bool {
+        self.calls.get(call).is_some_and(|call| call.begun)
+    }
+
     /// A step was answered.
     pub fn answered(&mut self, now: Instant, session: Session, left: Left) {
+        let is_database = matches!(session, Session::Database(_));
         let connection = self.connections.entry(session).or_default();
         let Some(call) = connection.last else { return };
         connection.answered(call, left, &mut self.past);
-        if left != Left::InTransaction {
+        if is_database && left != Left::InTransaction {
             self.wake_locked(now);
         }
         let call = &mut self.calls[call];
-        if call.in_flight.remove(&session) {
+        if call.in_flight.remove(&session).is_some() && is_database {
             self.pace
                 .answered(now.saturating_duration_since(call.heard));
         }
@@ -225,16 +175,17 @@ impl<G> Control<G> {
         self.attribute(now, false);
     }
 
-    /// Whether the step in flight on a connection waits for a lock.
-    pub fn locked(&mut self, now: Instant, session: Session, locked: bool) {
+    /// Whether the step in flight on a connection to the database waits for a lock.
+    pub fn locked(&mut self, now: Instant, session: u64, locked: bool) {
+        let session = Session::Database(session);
         let mut calls = self.calls.iter_mut();
-        let Some(call) = calls.find(|call| call.in_flight.contains(&session)) else {
+        let Some(call) = calls.find(|call| call.in_flight.contains_key(&session)) else {
             return;
         };
         call.asked += 1;
         call.heard = now;
         if locked {
-            call.activity = Activity::Locked;
+            call.stops(Activity::Locked);
         }
     }
 
@@ -246,16 +197,18 @@ impl<G> Control<G> {
             if call.activity != Activity::Running {
                 continue;
             }
-            let in_flight = call.in_flight.first().copied();
-            let patience = match in_flight {
-                Some(_) => self.pace.ask_locks_after(call.asked),
-                None => self.pace.silence(),
+            let in_flight = call.in_flight.keys().next().copied();
+            let due = match in_flight {
+                Some(Session::Database(_)) => call.heard + self.pace.ask_locks_after(call.asked),
+                // It is answered in any case, and holds no locks.
+                Some(Session::ThirdParty(_)) => now + pace::IDLE,
+                None => call.heard + self.pace.silence(),
             };
-            let due = call.heard + patience;
             match in_flight {
                 _ if due > now => until = Some(until.map_or(due, |other| other.min(due))),
-                Some(session) => return Next::AskLocks(session),
-                None => call.activity = Activity::Elsewhere,
+                Some(Session::Database(session)) => return Next::AskLocks(session),
+                Some(Session::ThirdParty(_)) => {}
+                None => call.stops(Activity::Elsewhere),
             }
         }
         if let Some(until) = until {
@@ -327,7 +280,7 @@ impl<G> Control<G> {
             self.past.push(begin(call));
             return Some(Let::Begin(call));
         };
-        moving.in_flight.insert(held.session);
+        moving.in_flight.insert(held.session, held.awaited);
         let connection = self.connections.entry(held.session).or_default();
         connection.goes(held.step, held.ends, held.snapshot, &mut self.past);
         Some(Let::Step(held.go))
@@ -356,7 +309,7 @@ impl<G> Control<G> {
         }
         holder.heard = now;
         holder.activity = Activity::Held;
-        holder.held.push_back(Held {
+        let held = Held {
             step: Step {
                 call,
                 action: arrival.action,
@@ -365,43 +318,67 @@ impl<G> Control<G> {
             session: arrival.session,
             ends: arrival.ends,
             snapshot: arrival.snapshot,
+            awaited: arrival.awaited,
             go: arrival.go,
-        });
+        };
+        if held.awaited {
+            holder.held.push_back(held);
+        } else {
+            // It was begun before what comes beside it.
+            holder.held.push_front(held);
+        }
     }
 
     /// Finds out whose the unclaimed steps are, as far as it can be told; once all
     /// are `silent`, it has to be.
     fn attribute(&mut self, now: Instant, silent: bool) {
-        while let Some(arrival) = self.unclaimed.front() {
-            let Some(call) = self.owner_of(arrival.session, silent) else {
-                return;
-            };
-            if let Some(arrival) = self.unclaimed.pop_front() {
-                self.claim(now, call, arrival);
+        // Once it is known who has sent the others, fewer can have sent a doubtful one.
+        let unclaimed = self.unclaimed.make_contiguous();
+        unclaimed.sort_by_key(|arrival| arrival.whose == Whose::Doubtful);
+        while let Some(arrival) = self.unclaimed.pop_front() {
+            match self.owner_of(&arrival, silent) {
+                Some(call) => self.claim(now, call, arrival),
+                None if silent => {
+                    // Nobody can have sent it: dropped, it goes.
+                    self.connections.remove(&arrival.session);
+                }
+                None => return self.unclaimed.push_front(arrival),
             }
         }
     }
 
-    fn owner_of(&self, session: Session, silent: bool) -> Option<usize> {
-        let able = |activity: Activity| {
+    fn owner_of(&self, arrival: &Arrival<G>, silent: bool) -> Option<usize> {
+        let doubtful = arrival.whose == Whose::Doubtful;
+        let able = |activities: &[Activity]| {
             let calls = self.calls.iter().enumerate();
-            let able = calls.filter(move |(_, call)| {
-                // One that waits for its answer from the database sends nothing.
-                call.activity == activity && call.in_flight.is_empty()
-            });
-            able.map(|(index, _)| index).collect::<Vec<usize>>()
+            let able =
+                calls.filter(|(_, call)| activities.contains(&call.activity) && call.may_send());
+            let able = able.map(|(index, _)| index);
+            able.filter(|index| arrival.among.contains(index))
+                .collect::<Vec<usize>>()
         };
-        let (running, elsewhere) = (able(Activity::Running), able(Activity::Elsewhere));
+        let running = able(&[Activity::Running]);
+        let elsewhere = able(&[Activity::Elsewhere, Activity::Held]);
         match (running.as_slice(), elsewhere.as_slice()) {
+            _ if doubtful && !silent => None,
             ([only], []) | ([], [only]) => Some(*only),
             _ if !silent => None,
-            ([], []) => self.last,
+            ([], []) if doubtful => None,
+            ([], []) => {
+                // It does more than one thing at once.
+                let begun = (0..self.calls.len()).filter(|call| self.has_begun(*call));
+                let mut likely = self.last.into_iter().chain(begun);
+                likely.find(|call| arrival.among.contains(call))
+            }
             // Silence: whoever runs waits for this very step, or has become one of
             // those who wait elsewhere. Who moved last is likelier than others, and
             // who had the connection before is likelier than who had not.
             (running, elsewhere) => {
                 let able: Vec<usize> = running.iter().chain(elsewhere).copied().collect();
-                let before = self.connections.get(&session).and_then(|known| known.last);
+                let before = self
+                    .connections
+                    .get(&arrival.session)
+                    .and_then(|known| known.last);
                 let likely = [self.last, before].into_iter().flatten();
                 likely
                     .filter(|call| able.contains(call))
@@ -449,6 +426,24 @@ fn begin(call: usize) -> Step {
 }
 
 impl<G> Call<G> {
+    /// One that waits for an answer sends nothing, nor does one that has given its own
+    /// and is only being rolled back.
+    fn may_send(&self) -> bool {
+        let mut held = self.held.iter().map(|held| held.awaited);
+        let waits = held.any(|awaited| awaited) || self.in_flight.values().any(|awaited| *awaited);
+        !waits && (self.held.is_empty() || !self.ended)
+    }
+
+    /// It does not go on by itself; unless it does more than one thing at once, and
+    /// another step of it can be let go.
+    fn stops(&mut self, activity: Activity) {
+        self.activity = if self.held.is_empty() {
+            activity
+        } else {
+            Activity::Held
+        };
+    }
+
     /// Something was heard of it: it is under way again, unless a step is held.
     fn hear(&mut self, now: Instant) {
         self.heard = now;

@@ -1,6 +1,6 @@
-//! What a gate tells, and how it is told that a step may go.
+//! What a gate tells.
 
-use tokio::sync::oneshot;
+use crate::hold::Go;
 
 /// What happened at the gate. Of one session, events come in the order in which
 /// things happened; every [`Arrived`](Event::Arrived) is followed by an
@@ -11,6 +11,8 @@ pub enum Event {
     Opened {
         /// Its number, counted from 1.
         session: u64,
+        /// The gate's port that it came to.
+        port: u16,
         /// The server process that serves it, if the server said which.
         backend_pid: Option<i32>,
     },
@@ -84,18 +86,4 @@ pub enum TransactionStatus {
     InTransaction,
     /// Inside one that can only be rolled back.
     Failed,
-}
-
-/// The right to let a held step go, once. Dropped, it lets the step go as well:
-/// nothing is left held.
-#[derive(Debug)]
-pub struct Go(pub(super) oneshot::Sender<()>);
-
-impl Go {
-    /// Lets the step go. Nothing happens if its session has ended, or if the gate
-    /// has let it go already.
-    pub fn run(self) {
-        // The other end is gone where there is nothing to let go.
-        let _ = self.0.send(());
-    }
 }

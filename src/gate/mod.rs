@@ -30,23 +30,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::hold::{Holding, Switch, switch};
 use listener::Listener;
 
 pub use error::GateError;
-pub use event::{Event, Go, SqlError, Statement, StepAnswer, TransactionStatus};
+pub use event::{Event, SqlError, Statement, StepAnswer, TransactionStatus};
 pub use upstream::Upstream;
 
 /// How long to wait when the system has no more files to give.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// An open gate. Dropping it closes its port, its socket and every session.
+/// An open gate. Dropping it closes its ports, its socket and every session.
 #[derive(Debug)]
 pub struct Gate {
-    port: u16,
-    holding: watch::Sender<Hold>,
+    /// The first that was opened, and then those that were added.
+    ports: Vec<u16>,
+    holding: Switch,
     shared: Arc<Shared>,
     accepting: Vec<AbortHandle>,
 }
@@ -62,8 +63,7 @@ impl Gate {
         matters: impl Fn(&Statement) -> bool + Send + Sync + 'static,
         events: UnboundedSender<Event>,
     ) -> Result<Gate, GateError> {
-        let (listener, port) = Listener::tcp().await?;
-        let (holding, held) = watch::channel(Hold::default());
+        let (holding, held) = switch();
         let shared = Arc::new(Shared {
             upstream,
             matters: Box::new(matters),
@@ -73,49 +73,67 @@ impl Gate {
             sessions: Mutex::default(),
         });
         let mut gate = Gate {
-            port,
+            ports: Vec::new(),
             holding,
             shared,
             accepting: Vec::new(),
         };
-        gate.accept_at(listener);
+        gate.add_port().await?;
         Ok(gate)
     }
 
     /// Listens at a Unix socket as well: for clients that are given this folder for a
-    /// host, and the gate's port. What is in the folder is the caller's to remove.
+    /// host, and a port of the gate's. What is in the folder is the caller's to remove.
     pub fn open_socket(&mut self, folder: &Path) -> Result<(), GateError> {
-        let listener = Listener::unix(folder, self.port)?;
-        self.accept_at(listener);
+        for port in self.ports.clone() {
+            let listener = Listener::unix(folder, port)?;
+            self.accept_at(listener, port);
+        }
         Ok(())
     }
 
-    fn accept_at(&mut self, listener: Listener) {
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
+    fn accept_at(&mut self, listener: Listener, port: u16) {
+        let accepting = tokio::spawn(accept(listener, port, Arc::clone(&self.shared)));
         self.accepting.push(accepting.abort_handle());
     }
 
-    /// The port on 127.0.0.1.
+    /// Listens on one more port, so that sessions can be told apart by where they came.
+    pub async fn add_port(&mut self) -> Result<(), GateError> {
+        let (listener, port) = Listener::tcp().await?;
+        self.accept_at(listener, port);
+        self.ports.push(port);
+        Ok(())
+    }
+
+    /// The ports on 127.0.0.1, in the order in which they were opened.
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// The first port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.first().copied().unwrap_or_default()
     }
 
     /// The URL of the database as the service is to be given it: with the gate in
     /// the server's place, and without TLS.
     pub fn url(&self, database: &str) -> Result<String, GateError> {
-        upstream::with_port(database, self.port)
+        upstream::with_port(database, self.port())
+    }
+
+    /// The same, of every port.
+    pub fn urls(&self, database: &str) -> Result<Vec<String>, GateError> {
+        let ports = self.ports.iter();
+        ports
+            .map(|port| upstream::with_port(database, *port))
+            .collect()
     }
 
     /// Whether steps are held until they are let go. A step whose first byte has
     /// passed before is not held; turning this off lets go whatever is held at that
     /// moment.
     pub fn hold(&self, on: bool) {
-        self.holding.send_modify(|hold| {
-            hold.on = on;
-            if !on {
-                hold.released += 1;
-            }
-        });
+        self.holding.turn(on);
     }
 
     /// The sessions that are inside a transaction or await an answer, whether their
@@ -136,19 +154,12 @@ impl Drop for Gate {
     }
 }
 
-/// Whether steps are held, and how often those held have been let go together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Hold {
-    on: bool,
-    released: u64,
-}
-
 /// What a gate's sessions have in common.
 struct Shared {
     upstream: Upstream,
     matters: Box<dyn Fn(&Statement) -> bool + Send + Sync>,
     events: UnboundedSender<Event>,
-    holding: watch::Receiver<Hold>,
+    holding: Holding,
     last_session: AtomicU64,
     sessions: Mutex<BTreeMap<u64, Arc<session::Talk>>>,
 }
@@ -163,10 +174,6 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn hold(&self) -> Hold {
-        *self.holding.borrow()
-    }
-
     fn next_session(&self) -> u64 {
         self.last_session.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -191,13 +198,14 @@ impl Shared {
 }
 
 /// Takes connections until it is aborted, and every session with it.
-async fn accept(listener: Listener, shared: Arc<Shared>) {
+async fn accept(listener: Listener, port: u16, shared: Arc<Shared>) {
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((reading, writing)) => {
-                    sessions.spawn(session::serve(Arc::clone(&shared), reading, writing));
+                    let served = session::serve(Arc::clone(&shared), port, reading, writing);
+                    sessions.spawn(served);
                 }
                 // A client that has given up already, or too many open files.
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN_AFTER).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Silence of a call between two steps never means anything before this, and
 /// always does after that.
-const SHORTEST_SILENCE: Duration = Duration::from_millis(5);
+const SHORTEST_SILENCE: Duration = Duration::from_millis(20);
 const LONGEST_SILENCE: Duration = Duration::from_millis(200);
 /// A call that is silent for so many times its usual pause is waiting elsewhere.
 const TIMES_USUAL: u32 = 6;

@@ -11,17 +11,18 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::Notify;
 
+use crate::hold::{self, Hold};
 use crate::wire::postgres::backend::{self, tag};
 use crate::wire::postgres::frames::Frames;
 use crate::wire::postgres::startup::{NOT_ENCRYPTED, Opening, opening};
 
+use super::Shared;
 use super::answers::{Answers, Expected, is_wanted};
-use super::event::{Event, Go, Statement, StepAnswer, TransactionStatus};
+use super::event::{Event, Statement, StepAnswer, TransactionStatus};
 use super::front::{Batch, Front, Scanned};
 use super::upstream::{Connection, Reading, Writing};
-use super::{Hold, Shared};
 
 /// What is read at once of a client and of a server, at most.
 const READ_OF_CLIENT: usize = 16 * 1024;
@@ -54,7 +55,12 @@ impl Talk {
 
 /// Serves a connection to its end. Errors end it, as they would without a gate;
 /// there is nobody else to tell.
-pub(super) async fn serve(gate: Arc<Shared>, mut reading: Reading, mut writing: Writing) {
+pub(super) async fn serve(
+    gate: Arc<Shared>,
+    port: u16,
+    mut reading: Reading,
+    mut writing: Writing,
+) {
     let mut buffer = Vec::with_capacity(READ_OF_CLIENT);
     for _ in 0..MOST_OPENINGS {
         let Some((what, length)) = read_opening(&mut reading, &mut buffer).await else {
@@ -73,7 +79,7 @@ pub(super) async fn serve(gate: Arc<Shared>, mut reading: Reading, mut writing: 
             }
             Opening::Session => {
                 let startup = buffer.drain(..length).collect::<Vec<u8>>();
-                serve_session(gate, &startup, Front::new(buffer), reading, writing).await;
+                serve_session(gate, port, &startup, Front::new(buffer), reading, writing).await;
                 return;
             }
         }
@@ -103,6 +109,7 @@ async fn cancel(gate: &Shared, request: &[u8]) -> io::Result<()> {
 
 async fn serve_session(
     gate: Arc<Shared>,
+    port: u16,
     startup: &[u8],
     front: Front,
     reading: Reading,
@@ -125,6 +132,7 @@ async fn serve_session(
     };
     let session = Session {
         number: gate.next_session(),
+        port,
         talk: Arc::default(),
         opened: Mutex::new(false),
         gate,
@@ -150,6 +158,7 @@ async fn serve_session(
 struct Session {
     gate: Arc<Shared>,
     number: u64,
+    port: u16,
     talk: Arc<Talk>,
     opened: Mutex<bool>,
 }
@@ -174,6 +183,7 @@ impl Session {
         self.gate.remember(self.number, Arc::clone(&self.talk));
         self.gate.tell(Event::Opened {
             session: self.number,
+            port: self.port,
             backend_pid,
         });
     }
@@ -194,7 +204,7 @@ impl Session {
         mut server: Writing,
     ) -> Result<(), crate::wire::postgres::Invalid> {
         loop {
-            let hold = self.gate.hold();
+            let hold = self.gate.holding.now();
             if self.talk.is_at_rest() {
                 front.outside_transaction();
             }
@@ -239,7 +249,7 @@ impl Session {
             _ => return false,
         };
         let mut holding = self.gate.holding.clone();
-        let mut released = std::pin::pin!(released(&mut holding, hold));
+        let mut released = std::pin::pin!(holding.released(hold));
         while !self.talk.answers().is_settled() {
             tokio::select! {
                 () = self.talk.settled.notified() => {}
@@ -258,16 +268,15 @@ impl Session {
             },
             None => return false,
         };
-        let (go, gone) = oneshot::channel();
+        let (go, gone) = hold::held();
         self.gate.tell(Event::Arrived {
             session: self.number,
             statement,
             in_transaction: status != TransactionStatus::Idle,
-            go: Go(go),
+            go,
         });
         tokio::select! {
-            // Run or dropped.
-            _ = gone => {}
+            () = gone.wait() => {}
             () = &mut released => {}
         }
         true
@@ -335,12 +344,6 @@ impl Session {
         client.write_all(&buffer).await?;
         client.shutdown().await
     }
-}
-
-/// Waits until what was held at that time may go.
-async fn released(holding: &mut watch::Receiver<Hold>, since: Hold) {
-    // Without a gate nothing is held either.
-    let _ = holding.wait_for(|now| now.released != since.released).await;
 }
 
 /// Room for a read at the end of a buffer. One that has grown is given back once it

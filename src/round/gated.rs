@@ -1,6 +1,6 @@
 //! The race of a gated round: one call moves at a time, and a scheduler says which.
 //!
-//! Hears the gate, the clients and the clock, tells [`Control`] what it heard, and
+//! Hears the gate, the stand-ins, the clients and the clock, tells [`Control`] what it heard, and
 //! does what it says. Knows neither who schedules nor why.
 
 use std::time::{Duration, Instant};
@@ -11,15 +11,18 @@ use crate::clock;
 use crate::database::Database;
 use crate::drive::{Flight, Lead, Shot};
 use crate::failure::Failure;
-use crate::gate::control::{After, Arrival, Control, Left, Let, Next};
-use crate::gate::sql::Meaning;
-use crate::gate::{Event, Go, TransactionStatus};
+use crate::gate::control::{After, Arrival, Control, Left, Let, Next, Session, Whose};
+use crate::gate::sql::{End, Meaning, uncommented};
+use crate::gate::{Event, Statement, TransactionStatus};
+use crate::hold::Go;
 use crate::model::history::History;
+use crate::model::observed::StubCall;
 use crate::model::scenario::{RetryWhen, Role, Scenario};
-use crate::model::step::{Action, Step};
-use crate::round::{Actors, SETTLE_WITHIN};
+use crate::model::step::{Access, Action, Mode, Step};
+use crate::round::{Actors, SETTLE_WITHIN, trace};
 use crate::schedule::{Diverged, Point, Scheduler};
 use crate::stage::{Gating, Stage};
+use crate::stub::{self, Stubs};
 
 /// How long a call that is expected to move and waits elsewhere is waited for before
 /// the round is said to have diverged.
@@ -38,12 +41,15 @@ impl Stage {
         actors: &Actors,
         scheduler: &mut dyn Scheduler,
     ) -> Result<(History, Option<Diverged>), Failure> {
-        let mut shots = self.shots(scenario, actors)?;
-        for shot in &mut shots {
+        let shots = self.shots(scenario, actors)?;
+        let mut named = shots.clone();
+        for (call, shot) in named.iter_mut().enumerate() {
+            // Of use at the gate only: a finding shows the request without it.
+            trace::name(&mut shot.request, call);
             // When a client leaves is a matter of time, and time stands still here.
             shot.hang_up = None;
         }
-        let raced = self.lead(scenario, &shots, scheduler).await?;
+        let raced = self.lead(scenario, &named, scheduler).await?;
         let calls = self.all_made(scenario, shots, raced.flights);
         let steps = raced.steps;
         Ok((History { calls, steps }, raced.diverged))
@@ -73,9 +79,12 @@ impl Stage {
             _ = ready => {}
         }
         gating.gate.hold(true);
+        self.stubs.hold(true);
         let mut conductor = Conductor {
             control: Control::new(&begins, gating.pace, Instant::now()),
             gating,
+            shots,
+            stubs: &self.stubs,
             database: self.database.as_mut(),
             go: go.into_iter().map(Some).collect(),
             diverged: None,
@@ -87,6 +96,7 @@ impl Stage {
             tokio::select! {
                 biased;
                 Some(event) = conductor.gating.events.recv() => conductor.hear(event),
+                Some(event) = conductor.gating.third_parties.recv() => conductor.overhear(event),
                 Some(call) = ended.recv() => conductor.control.ended(Instant::now(), call),
                 landed = &mut race, if flights.is_none() => flights = Some(landed?),
                 () = clock::until(until) => {}
@@ -118,6 +128,8 @@ struct Raced {
 /// What a gated race is led with.
 struct Conductor<'a> {
     gating: &'a mut Gating,
+    shots: &'a [Shot],
+    stubs: &'a Stubs,
     database: &'a mut dyn Database,
     control: Control<Go>,
     go: Vec<Option<oneshot::Sender<()>>>,
@@ -204,53 +216,121 @@ impl Conductor<'_> {
             && self.impatient.get_or_insert(now).elapsed() < PATIENCE
     }
 
+    /// Hears the gate.
     fn hear(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Opened {
-                session,
-                backend_pid,
-            } => {
-                if let Some(process) = backend_pid {
-                    self.gating.processes.insert(session, process);
-                }
-            }
+            Event::Opened { .. } => self.gating.sessions(&event),
             Event::Arrived {
                 session,
                 statement,
+                in_transaction,
                 go,
-                ..
-            } => {
-                let (accesses, ends) = match self.gating.reader.meaning(&statement) {
-                    Meaning::Nothing => (Vec::new(), false),
-                    Meaning::Touches { accesses, ends } => (accesses, ends.is_some()),
-                };
-                let short = self.gating.reader.short(&statement);
-                let arrival = Arrival {
-                    session,
-                    action: Action::Sql {
-                        statement: statement.sql,
-                        parameters: statement.parameters,
-                        short,
-                    },
-                    accesses,
-                    ends,
-                    snapshot: self.gating.reader.snapshots(),
-                    go,
-                };
-                self.control.arrived(now, arrival);
-            }
+            } => self.statement_arrived(now, session, &statement, in_transaction, go),
             Event::Answered { session, answer } => {
                 let left = match answer.status {
                     TransactionStatus::Idle => Left::Idle,
                     TransactionStatus::InTransaction => Left::InTransaction,
                     TransactionStatus::Failed => Left::Failed,
                 };
-                self.control.answered(now, session, left);
+                if !self.gating.habits.answered(session, left != Left::Idle) {
+                    let session = Session::Database(session);
+                    self.control.answered(now, session, left);
+                }
             }
             Event::Closed { session } => {
-                self.gating.processes.remove(&session);
-                self.control.closed(now, session);
+                self.gating.sessions(&event);
+                self.control.closed(now, Session::Database(session));
+            }
+        }
+    }
+
+    fn statement_arrived(
+        &mut self,
+        now: Instant,
+        session: u64,
+        statement: &Statement,
+        in_transaction: bool,
+        go: Go,
+    ) {
+        let (plain, comments) = uncommented(&statement.sql);
+        let statement = Statement {
+            sql: plain.into_owned(),
+            parameters: statement.parameters.clone(),
+        };
+        let (from, named) = (Session::Database(session), trace::named(&comments));
+        let is_a_calls = named.is_some() || self.control.owner(from).is_some();
+        let habits = &mut self.gating.habits;
+        if !is_a_calls && habits.arrives(session, &statement.sql, in_transaction) {
+            return go.run();
+        }
+        let whose = match named {
+            Some(call) => Whose::Named(call),
+            None if habits.has(session) => Whose::Doubtful,
+            None => Whose::ACalls,
+        };
+        let (accesses, ends) = match self.gating.reader.meaning(&statement) {
+            Meaning::Nothing => (Vec::new(), None),
+            Meaning::Touches { accesses, ends } => (accesses, ends),
+        };
+        let short = self.gating.reader.short(&statement);
+        let arrival = Arrival {
+            session: from,
+            whose,
+            among: self.calls_of(self.gating.replicas.get(&session).copied()),
+            action: Action::Sql {
+                statement: statement.sql,
+                parameters: statement.parameters,
+                short,
+            },
+            accesses,
+            ends: ends.is_some(),
+            snapshot: self.gating.reader.snapshots(),
+            awaited: ends != Some(End::Rollback),
+            go,
+        };
+        self.control.arrived(now, arrival);
+    }
+
+    /// The calls that are sent to a replica; all, if it is not known which.
+    fn calls_of(&self, replica: Option<usize>) -> Vec<usize> {
+        let shots = self.shots.iter().enumerate();
+        let sent = shots.filter(|(_, shot)| replica.is_none_or(|own| own == shot.replica));
+        sent.map(|(call, _)| call).collect()
+    }
+
+    /// Hears the stand-ins.
+    fn overhear(&mut self, event: stub::Event) {
+        let now = Instant::now();
+        match event {
+            stub::Event::Arrived {
+                exchange,
+                call,
+                line,
+                go,
+            } => {
+                let arrival = Arrival {
+                    session: Session::ThirdParty(exchange),
+                    whose: trace::of(&call.request).map_or(Whose::ACalls, Whose::Named),
+                    among: self.calls_of(None),
+                    accesses: shared(&call),
+                    action: Action::ThirdParty {
+                        stub: call.stub,
+                        request: line,
+                    },
+                    ends: false,
+                    snapshot: false,
+                    awaited: true,
+                    go,
+                };
+                self.control.arrived(now, arrival);
+            }
+            stub::Event::Answered { exchange } => {
+                let session = Session::ThirdParty(exchange);
+                self.control.answered(now, session, Left::Idle);
+            }
+            stub::Event::Closed { exchange } => {
+                self.control.closed(now, Session::ThirdParty(exchange));
             }
         }
     }
@@ -258,10 +338,22 @@ impl Conductor<'_> {
     /// Lets everything go; returns what moved, and where the service diverged.
     fn end(self) -> (Vec<Step>, Option<Diverged>) {
         self.gating.gate.hold(false);
+        self.stubs.hold(false);
         let (steps, pace) = self.control.into_past();
         self.gating.pace = pace;
         (steps, self.diverged)
     }
+}
+
+/// What a request to a third party touches that another could touch as well: the
+/// memory of its idempotency key. Without one it is a request of its own.
+fn shared(call: &StubCall) -> Vec<Access> {
+    let memory = |key: &str| Access {
+        table: format!("stub {}", call.stub),
+        mode: Mode::Write,
+        rows: [("key".to_owned(), key.to_owned())].into(),
+    };
+    call.idempotency_key().map(memory).into_iter().collect()
 }
 
 /// What a call of this role waits for.

@@ -40,20 +40,32 @@ impl Answers {
         })
     }
 
+    fn fitting(&self, request: &Request) -> Option<&Prepared> {
+        let fits = |answer: &&Prepared| {
+            answer.method == request.method && super::fits(&answer.path, &request.path)
+        };
+        self.answers.iter().find(fits)
+    }
+
+    /// The request line of the target file that a request fits; its own, if none.
+    pub(super) fn line(&self, request: &Request) -> String {
+        match self.fitting(request) {
+            Some(answer) => format!("{} {}", answer.method, answer.path),
+            None => own_line(request),
+        }
+    }
+
     /// The answer to the stand-in's `number`th request of the round.
     pub(super) fn to(&self, request: &Request, number: u64) -> hyper::Response<Full<Bytes>> {
-        let path = request.path.split('?').next().unwrap_or_default();
-        let fits =
-            |answer: &&Prepared| answer.method == request.method && super::fits(&answer.path, path);
-        let Some(answer) = self.answers.iter().find(fits) else {
+        let Some(answer) = self.fitting(request) else {
             let known = self
                 .answers
                 .iter()
                 .map(|answer| format!("{} {}", answer.method, answer.path));
             let known: Vec<String> = known.collect();
             let text = format!(
-                "this stand-in knows no `{} {path}`, only: {}",
-                request.method,
+                "this stand-in knows no `{}`, only: {}",
+                own_line(request),
                 known.join(", ")
             );
             return response(http::StatusCode::NOT_FOUND, &[], text);
@@ -99,6 +111,12 @@ impl Answers {
         }
         Ok((headers, body))
     }
+}
+
+/// Method and path, without the query.
+fn own_line(request: &Request) -> String {
+    let path = request.path.split('?').next().unwrap_or_default();
+    format!("{} {path}", request.method)
 }
 
 fn prepare(section: &StubAnswerSection) -> Result<Prepared, Problem> {

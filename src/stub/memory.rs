@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::history::Request;
 use crate::model::observed::StubCall;
 
 /// Shared by all the stand-ins of a target, so that their calls are in one order.
@@ -34,20 +33,16 @@ impl Memory {
 
     /// Keeps a call and gives it its number, counted from 1; one that repeats
     /// an idempotency key has the number of the first.
-    pub(super) fn remember(&self, stub: &str, request: &Request) -> u64 {
+    pub(super) fn remember(&self, call: &StubCall) -> u64 {
         let mut round = self.round();
-        let call = StubCall {
-            stub: stub.to_owned(),
-            request: request.clone(),
-        };
         let key = call
             .idempotency_key()
-            .map(|key| (stub.to_owned(), key.to_owned()));
-        round.calls.push(call);
+            .map(|key| (call.stub.clone(), key.to_owned()));
+        round.calls.push(call.clone());
         if let Some(&number) = key.as_ref().and_then(|key| round.keys.get(key)) {
             return number;
         }
-        let count = round.counts.entry(stub.to_owned()).or_default();
+        let count = round.counts.entry(call.stub.clone()).or_default();
         *count += 1;
         let number = *count;
         round.keys.extend(key.map(|key| (key, number)));

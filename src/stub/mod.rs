@@ -2,10 +2,12 @@
 //!
 //! Each listens on a loopback port of its own, answers as the target file says,
 //! and remembers every call until the round is over. Like a real provider, it
-//! answers a repeated `Idempotency-Key` as it did the first time. Knows the
-//! target file and nothing of who calls, or why.
+//! answers a repeated `Idempotency-Key` as it did the first time. While it is told
+//! to, it holds each request until that is let go. Knows the target file and
+//! nothing of who calls, or why.
 
 mod answer;
+mod door;
 mod memory;
 
 use std::collections::BTreeSet;
@@ -20,8 +22,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
+use crate::hold::{Switch, switch};
 use crate::model::Row;
 use crate::model::history::Request;
 use crate::model::observed::StubCall;
@@ -30,7 +34,10 @@ use crate::target::file::OnceSection;
 use crate::target::{Target, request_line};
 
 use answer::Answers;
+use door::Door;
 use memory::Memory;
+
+pub use door::Event;
 
 /// The most bytes of a request's body that a stand-in reads; what is longer is
 /// answered 413. Calls to providers are small, and a round remembers them all.
@@ -57,13 +64,19 @@ pub enum StubError {
 pub struct Stubs {
     addresses: Vec<(String, SocketAddr)>,
     memory: Memory,
+    holding: Switch,
     _servers: JoinSet<()>,
 }
 
 impl Stubs {
-    /// Puts all of them up.
-    pub async fn start(target: &Target) -> Result<Stubs, StubError> {
+    /// Puts all of them up. Nothing is held at first; while it is, `events` tells.
+    pub async fn start(
+        target: &Target,
+        events: UnboundedSender<Event>,
+    ) -> Result<Stubs, StubError> {
         let memory = Memory::default();
+        let (holding, held) = switch();
+        let door = Arc::new(Door::new(held, events));
         let mut addresses = Vec::new();
         let mut servers = JoinSet::new();
         for (name, section) in &target.file.stubs {
@@ -78,12 +91,14 @@ impl Stubs {
                 name: name.clone(),
                 answers,
                 memory: memory.clone(),
+                door: Arc::clone(&door),
             });
             servers.spawn(stub.serve(listener));
         }
         Ok(Stubs {
             addresses,
             memory,
+            holding,
             _servers: servers,
         })
     }
@@ -98,12 +113,19 @@ impl Stubs {
         Value::Object(urls)
     }
 
+    /// Whether requests are held until they are let go, each once it was read whole.
+    /// Turning this off lets go whatever is held at that moment.
+    pub fn hold(&self, on: bool) {
+        self.holding.turn(on);
+    }
+
     /// Forgets what was called so far: a round begins.
     pub fn forget(&self) {
         self.memory.forget();
     }
 
-    /// What was called since [`forget`](Stubs::forget), in order of arrival.
+    /// What was called since [`forget`](Stubs::forget), in the order in which it was
+    /// answered.
     pub fn calls(&self) -> Vec<StubCall> {
         self.memory.calls()
     }
@@ -158,6 +180,7 @@ struct Stub {
     name: String,
     answers: Answers,
     memory: Memory,
+    door: Arc<Door>,
 }
 
 impl Stub {
@@ -179,8 +202,10 @@ impl Stub {
             let stub = Arc::clone(&self);
             async move { Ok::<_, Infallible>(stub.answer(request).await) }
         });
-        // A caller that breaks off is the caller's affair.
+        // A caller that breaks off is the caller's affair, and what it asked for is
+        // done: a provider does not take it back either.
         let _ = hyper::server::conn::http1::Builder::new()
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service)
             .await;
     }
@@ -206,78 +231,20 @@ impl Stub {
                 .collect(),
             body: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         };
-        let number = self.memory.remember(&self.name, &request);
-        self.answers.to(&request, number)
+        let call = StubCall {
+            stub: self.name.clone(),
+            request,
+        };
+        let line = self.answers.line(&call.request);
+        let passing = self.door.pass(&call, line).await;
+        let number = self.memory.remember(&call);
+        let answer = self.answers.to(&call.request, number);
+        if let Some(passing) = passing {
+            passing.answered();
+        }
+        answer
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    const TARGET: &str = "
-        [service]
-        start = 'x'
-        [database]
-        engines = ['sqlite']
-        [operations.a]
-        request = 'GET /'
-        idempotency = { header = 'Key' }
-        once = { stub = 'provider', request = 'POST /charges' }
-        [stubs.provider]
-        answers = [
-            { request = 'POST /charges', status = 201, body = { id = 'ch_{{ n }}', of = '{{ request.body.order }}' } },
-            { request = 'GET /charges/*', body = 'plain' },
-        ]
-    ";
-
-    async fn charge(url: &str, key: Option<&str>) -> (u16, Value) {
-        let mut request = reqwest::Client::new()
-            .post(format!("{url}/charges"))
-            .json(&json!({ "order": 7 }));
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
-        }
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_stand_in_answers_remembers_and_honours_idempotency_keys() {
-        let target = Target::parse(Path::new("t.toml"), Path::new("/"), TARGET.to_owned()).unwrap();
-        let stubs = Stubs::start(&target).await.unwrap();
-        let url = stubs.context()["provider"]["url"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        let first = json!({ "id": "ch_1", "of": 7 });
-        assert_eq!(charge(&url, Some("k")).await, (201, first.clone()));
-        assert_eq!(
-            charge(&url, Some("k")).await,
-            (201, first.clone()),
-            "told again"
-        );
-        assert_eq!(charge(&url, None).await.1["id"], "ch_2");
-        let got = reqwest::get(format!("{url}/charges/9")).await.unwrap();
-        assert_eq!(got.text().await.unwrap(), "plain");
-        let other = reqwest::get(format!("{url}/refunds")).await.unwrap();
-        assert_eq!(other.status(), 404);
-        assert_eq!(
-            stubs.calls().len(),
-            5,
-            "what is answered 404 is remembered too"
-        );
-        let once = &target.operations["a"].section.once;
-        let once = once.as_ref().unwrap().get_ref();
-        assert_eq!(
-            effects(&stubs.calls(), once, "7").len(),
-            2,
-            "one for k, one without"
-        );
-        assert!(effects(&stubs.calls(), once, "another").is_empty());
-        stubs.forget();
-        assert!(stubs.calls().is_empty());
-        assert_eq!(charge(&url, Some("k")).await.1["id"], "ch_1", "a new round");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::parse::{Piece, pieces};
-use super::{Catalog, Meaning, mean, short};
+use super::{Catalog, Meaning, mean, short, uncommented};
 
 /// How many texts are remembered at least; at most twice as many.
 const REMEMBERED: usize = 512;
@@ -42,18 +42,20 @@ impl Statements {
     }
 
     fn pieces(&mut self, sql: &str) -> Arc<Vec<Piece>> {
-        if let Some(known) = self.young.get(sql) {
+        // Comments make another text of each.
+        let (sql, _) = uncommented(sql);
+        if let Some(known) = self.young.get(&*sql) {
             return Arc::clone(known);
         }
-        let parsed = match self.old.remove(sql) {
+        let parsed = match self.old.remove(&*sql) {
             Some(known) => known,
-            None => Arc::new(pieces(sql)),
+            None => Arc::new(pieces(&sql)),
         };
         if self.young.len() >= REMEMBERED {
             self.old = std::mem::take(&mut self.young);
         }
         self.snapshots |= parsed.iter().any(|piece| matches!(piece, Piece::Snapshot));
-        self.young.insert(sql.to_owned(), Arc::clone(&parsed));
+        self.young.insert(sql.into_owned(), Arc::clone(&parsed));
         parsed
     }
 }

@@ -9,6 +9,7 @@
 
 mod cache;
 mod catalog;
+mod comment;
 mod functions;
 mod insert;
 mod keys;
@@ -21,6 +22,7 @@ mod write;
 
 pub use cache::Statements;
 pub use catalog::{CATALOG, Catalog};
+pub use comment::uncommented;
 pub use parse::is_snapshot_level;
 pub(super) use parse::numbered_on;
 

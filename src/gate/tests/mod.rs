@@ -20,6 +20,7 @@ use tokio_postgres::{Client, NoTls};
 use super::*;
 use crate::database::{self, Database, Source};
 use crate::guard::Guard;
+use crate::hold::Go;
 use crate::model::engine::Engine;
 
 /// Nothing here takes long; a test that hangs should say where.
@@ -133,6 +134,7 @@ impl Place {
             Event::Opened {
                 session,
                 backend_pid,
+                ..
             } => (session, backend_pid),
             other => panic!("{other:?}"),
         }

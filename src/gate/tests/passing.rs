@@ -211,3 +211,20 @@ async fn a_unix_socket_leads_through_the_gate_too() {
     let again = place.gate.open_socket(folder.path()).unwrap_err();
     assert!(again.to_string().contains("Unix socket"), "{again}");
 }
+
+#[tokio::test]
+async fn sessions_are_told_apart_by_the_port_that_they_came_to() {
+    let mut place = place().await;
+    place.gate.add_port().await.unwrap();
+    let urls = place.gate.urls(&place.server.url).unwrap();
+    assert_eq!((urls.len(), urls[0] == urls[1]), (2, false));
+    let mut clients = Vec::new();
+    for (url, port) in urls.iter().zip(place.gate.ports().to_vec()) {
+        clients.push(connect(url).await);
+        let event = place.events.recv().await;
+        assert!(
+            matches!(event, Some(Event::Opened { port: told, .. }) if told == port),
+            "{event:?}"
+        );
+    }
+}
