@@ -83,7 +83,6 @@ fn a_call_to_a_third_party_is_a_step_that_is_shown_and_replayed() {
         &target,
         "--engine",
         "postgres",
-        "--gated",
         "--seed",
         "1",
         "--env",
@@ -155,7 +154,7 @@ fn a_traced_service_with_a_job_of_its_own_repeats_itself() {
         Path::new(&service).display()
     ));
     let json = place.path().join("run.json").display().to_string();
-    let run = ["run", ".", "--gated", "--seed", "1", "--json", &json];
+    let run = ["run", ".", "--seed", "1", "--json", &json];
     let found = place.run(&run);
     assert_eq!(found.code, Some(1), "{found:#?}");
     let ended = report(&json);
