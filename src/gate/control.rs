@@ -152,6 +152,19 @@ impl<G> Control<G> {
         call.hear(now);
     }
 
+    /// Something of one of these calls was seen that is no step: it is not waiting
+    /// elsewhere, if it can be told whose it is.
+    pub fn stirred(&mut self, now: Instant, among: &[usize]) {
+        let running = self.able(among, &[Activity::Running]);
+        let elsewhere = self.able(among, &[Activity::Elsewhere]);
+        for call in &running {
+            self.calls[*call].heard = now;
+        }
+        if let ([], [only]) = (running.as_slice(), elsewhere.as_slice()) {
+            self.calls[*only].hear(now);
+        }
+    }
+
     /// A connection has ended, and its transaction with it.
     pub fn closed(&mut self, now: Instant, session: Session) {
         self.answered(now, session, Left::Idle);
@@ -347,18 +360,20 @@ impl<G> Control<G> {
         }
     }
 
+    /// Those of these calls that do one of these and can send something.
+    fn able(&self, among: &[usize], activities: &[Activity]) -> Vec<usize> {
+        let calls = self.calls.iter().enumerate();
+        calls
+            .filter(|(_, call)| activities.contains(&call.activity) && call.may_send())
+            .map(|(index, _)| index)
+            .filter(|index| among.contains(index))
+            .collect()
+    }
+
     fn owner_of(&self, arrival: &Arrival<G>, silent: bool) -> Option<usize> {
         let doubtful = arrival.whose == Whose::Doubtful;
-        let able = |activities: &[Activity]| {
-            let calls = self.calls.iter().enumerate();
-            let able =
-                calls.filter(|(_, call)| activities.contains(&call.activity) && call.may_send());
-            let able = able.map(|(index, _)| index);
-            able.filter(|index| arrival.among.contains(index))
-                .collect::<Vec<usize>>()
-        };
-        let running = able(&[Activity::Running]);
-        let elsewhere = able(&[Activity::Elsewhere, Activity::Held]);
+        let running = self.able(&arrival.among, &[Activity::Running]);
+        let elsewhere = self.able(&arrival.among, &[Activity::Elsewhere, Activity::Held]);
         match (running.as_slice(), elsewhere.as_slice()) {
             _ if doubtful && !silent => None,
             ([only], []) | ([], [only]) => Some(*only),

@@ -16,6 +16,14 @@ pub enum Event {
         /// The server process that serves it, if the server said which.
         backend_pid: Option<i32>,
     },
+    /// While steps are held: something went through that is none, or a client has
+    /// connected. A sign of life, told at once.
+    Stirred {
+        /// Whose; `None` before the server has let it in.
+        session: Option<u64>,
+        /// The gate's port that it came to.
+        port: u16,
+    },
     /// A step waits to be let go. Everything that came before it in this session is
     /// answered.
     Arrived {

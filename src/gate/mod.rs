@@ -195,6 +195,12 @@ impl Shared {
     fn tell(&self, event: Event) {
         let _ = self.events.send(event);
     }
+
+    fn stirred(&self, session: Option<u64>, port: u16) {
+        if self.holding.now().on {
+            self.tell(Event::Stirred { session, port });
+        }
+    }
 }
 
 /// Takes connections until it is aborted, and every session with it.

@@ -115,6 +115,7 @@ async fn serve_session(
     reading: Reading,
     mut writing: Writing,
 ) {
+    gate.stirred(None, port);
     let server = async {
         let mut server = gate.upstream.connect().await?;
         server.writing.write_all(startup).await?;
@@ -246,7 +247,10 @@ impl Session {
         let statement = match batch.runs {
             Some(statement) if matters(&statement) => Some(statement),
             None if batch.may_commit => None,
-            _ => return false,
+            _ => {
+                self.gate.stirred(Some(self.number), self.port);
+                return false;
+            }
         };
         let mut holding = self.gate.holding.clone();
         let mut released = std::pin::pin!(holding.released(hold));

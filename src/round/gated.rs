@@ -238,6 +238,13 @@ impl Conductor<'_> {
                     self.control.answered(now, session, left);
                 }
             }
+            Event::Stirred { session, port } => {
+                let habits = &self.gating.habits;
+                if !session.is_some_and(|session| habits.has(session)) {
+                    let among = self.calls_of(self.gating.replica(port));
+                    self.control.stirred(now, &among);
+                }
+            }
             Event::Closed { session } => {
                 self.gating.sessions(&event);
                 self.control.closed(now, Session::Database(session));

@@ -126,9 +126,14 @@ impl Gating {
                     self.habits.learn(session, &plain);
                 }
             }
-            Event::Answered { .. } => {}
+            Event::Answered { .. } | Event::Stirred { .. } => {}
             Event::Opened { .. } | Event::Closed { .. } => self.sessions(&event),
         }
+    }
+
+    /// The replica that connects to a port of the gate's.
+    pub(crate) fn replica(&self, port: u16) -> Option<usize> {
+        self.gate.ports().iter().position(|own| *own == port)
     }
 
     /// Keeps account of the sessions that there are.
@@ -139,7 +144,7 @@ impl Gating {
                 port,
                 backend_pid,
             } => {
-                let replica = self.gate.ports().iter().position(|own| *own == port);
+                let replica = self.replica(port);
                 self.replicas.extend(replica.map(|own| (session, own)));
                 self.processes.extend(backend_pid.map(|own| (session, own)));
             }
@@ -148,7 +153,7 @@ impl Gating {
                 self.replicas.remove(&session);
                 self.habits.closed(session);
             }
-            Event::Arrived { .. } | Event::Answered { .. } => {}
+            Event::Arrived { .. } | Event::Answered { .. } | Event::Stirred { .. } => {}
         }
     }
 }

@@ -205,6 +205,28 @@ fn a_mutex_of_the_services_makes_others_wait_elsewhere() {
 }
 
 #[test]
+fn a_call_that_stirs_is_not_waiting_elsewhere() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.arrives(1, "a");
+    race.go(1);
+    let silence = Pace::default().silence();
+    for _ in 0..3 {
+        // It opens a connection, begins a transaction, sets something.
+        race.now += silence / 2;
+        race.control.stirred(race.now, &[0, 1]);
+        assert!(matches!(race.control.next(race.now), Next::Listen(_)));
+    }
+    assert_eq!(race.calls_waiting(), [0], "then it is silent");
+    race.control.stirred(race.now, &[0]);
+    assert_eq!(race.next(), Next::Choose, "that was another's");
+    race.control.stirred(race.now, &[1]);
+    assert!(matches!(race.control.next(race.now), Next::Listen(_)));
+    race.arrives(2, "b");
+    assert_eq!(race.calls_waiting(), [0, 1]);
+}
+
+#[test]
 fn a_rollback_after_the_answer_is_part_of_the_round() {
     let mut race = Race::of(&[After::Nothing]);
     race.go(0);

@@ -124,9 +124,15 @@ impl Place {
         connect(&self.server.url).await.0
     }
 
+    /// What happens next, signs of life apart.
     async fn next(&mut self) -> Event {
-        let next = tokio::time::timeout(WITHIN, self.events.recv()).await;
-        next.expect("nothing happens at the gate").unwrap()
+        loop {
+            let next = tokio::time::timeout(WITHIN, self.events.recv()).await;
+            match next.expect("nothing happens at the gate").unwrap() {
+                Event::Stirred { .. } => {}
+                event => return event,
+            }
+        }
     }
 
     async fn opened(&mut self) -> (u64, Option<i32>) {
