@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -74,23 +75,30 @@ fn a_killed_deadheat_is_cleaned_up_after() {
 }
 
 #[test]
+fn a_service_that_is_killed_at_the_gate_is_the_environments_failure() {
+    let (place, target) = shop();
+    let mut child = hunting(&place, &target, "postgres");
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("racing") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it never raced");
+    }
+    let replica = Pid::from_raw(place.process(|line| line.ends_with("shop ")));
+    kill(replica, Signal::SIGKILL).unwrap();
+    let mut ended = Ended::of(&child.wait_with_output().unwrap());
+    said.read_to_string(&mut ended.err).unwrap();
+    assert_eq!(ended.code, Some(3), "{ended:#?}");
+    assert!(ended.err.contains("the service died"), "{ended:#?}");
+    place.nothing_is_left();
+}
+
+#[test]
 fn a_killed_database_is_the_environments_failure() {
     let (place, target) = shop();
     let child = hunting(&place, &target, "postgres");
-    let postmaster = || {
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        entries.into_iter().find_map(|entry| {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            let ours = place
-                .folders()
-                .iter()
-                .any(|folder| line.contains(folder.to_str().unwrap()));
-            (ours && line.contains("postgres")).then(|| entry.file_name().into_string().unwrap())
-        })
-    };
-    let pid: i32 = postmaster().unwrap().parse().unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGQUIT).unwrap();
+    let postmaster = Pid::from_raw(place.process(|line| line.contains("/data")));
+    kill(postmaster, Signal::SIGQUIT).unwrap();
     let ended = Ended::of(&child.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert!(ended.err.contains("error: the"), "{ended:#?}");

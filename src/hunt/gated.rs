@@ -22,8 +22,10 @@ const BY_PRIORITY: u64 = 3;
 /// The depth of bugs that priorities look for.
 const DEPTH: usize = 3;
 
-/// How many schedules of a pair are tried before the next pair has its turn.
-const AT_ONCE: u32 = 2;
+/// How many schedules of a new pair are tried before the next pair has its turn, and
+/// how many of an older one: what new values show comes sooner than what is rare.
+const AT_FIRST: u32 = 2;
+const IN_A_LAP: u32 = 1;
 
 /// A pair under search.
 struct Open {
@@ -80,6 +82,7 @@ impl Hunt<'_> {
             if lap == 0 && kinds.is_empty() {
                 return Ok(());
             }
+            let mut new = Vec::new();
             for kind in kinds {
                 if self.is_spent(FOR_PAIRS) {
                     return Ok(());
@@ -94,13 +97,13 @@ impl Hunt<'_> {
                 }
                 let scheduler = Conflict::new(steps);
                 let mut opened = Open { pair, scheduler };
-                if self.search_pair(generator, &mut opened).await? {
-                    open.push(opened);
+                if self.search_pair(generator, &mut opened, AT_FIRST).await? {
+                    new.push(opened);
                 }
             }
-            let mut still_open = Vec::new();
+            let mut still_open = new;
             for mut opened in open {
-                if self.search_pair(generator, &mut opened).await? {
+                if self.search_pair(generator, &mut opened, IN_A_LAP).await? {
                     still_open.push(opened);
                 }
             }
@@ -137,9 +140,14 @@ impl Hunt<'_> {
         Ok(None)
     }
 
-    /// Some of a pair's schedules; whether there are more.
-    async fn search_pair(&mut self, generator: &Generator, open: &mut Open) -> Result<bool, Halt> {
-        for _ in 0..AT_ONCE {
+    /// So many of a pair's schedules; whether there are more.
+    async fn search_pair(
+        &mut self,
+        generator: &Generator,
+        open: &mut Open,
+        schedules: u32,
+    ) -> Result<bool, Halt> {
+        for _ in 0..schedules {
             if self.is_spent(FOR_PAIRS) || !open.scheduler.next_round() {
                 return Ok(false);
             }

@@ -81,29 +81,42 @@ fn kind(scenario: &Scenario) -> Option<Kind> {
     })
 }
 
+/// How many calls of an operation are looked at in search of one that changes something:
+/// one may have been refused.
+const LOOKS: u32 = 6;
+
 /// The tables that operations were seen to touch, by what their calls did alone.
 #[derive(Debug, Default)]
-pub(super) struct Footprints(BTreeMap<String, BTreeMap<String, bool>>);
+pub(super) struct Footprints(BTreeMap<String, Footprint>);
+
+#[derive(Debug, Default)]
+struct Footprint {
+    /// By table, whether it was changed.
+    tables: BTreeMap<String, bool>,
+    looks: u32,
+}
 
 impl Footprints {
-    /// Whether an operation was seen.
+    /// Whether enough was seen of an operation.
     pub(super) fn knows(&self, operation: &str) -> bool {
-        self.0.contains_key(operation)
+        self.0.get(operation).is_some_and(|seen| {
+            seen.looks >= LOOKS || seen.tables.values().any(|is_changed| *is_changed)
+        })
     }
 
     /// An operation was seen to do this.
     pub(super) fn learn(&mut self, operation: &str, steps: &[Step]) {
-        let tables = self.0.entry(operation.to_owned()).or_default();
+        let seen = self.0.entry(operation.to_owned()).or_default();
+        seen.looks += 1;
         for access in steps.iter().flat_map(|step| &step.accesses) {
-            let written = tables.entry(access.table.clone()).or_default();
-            *written |= access.mode != Mode::Read;
+            *seen.tables.entry(access.table.clone()).or_default() |= access.mode != Mode::Read;
         }
     }
 
     /// How many tables two calls can fight over, those that both write counted
     /// twice. Zero: nothing to race for.
     pub(super) fn heat(&self, scenario: &Scenario) -> usize {
-        let of = |call: usize| self.0.get(&scenario.race[call].operation);
+        let of = |call: usize| Some(&self.0.get(&scenario.race[call].operation)?.tables);
         let (Some(one), Some(other)) = (of(0), of(1)) else {
             return 0;
         };

@@ -78,13 +78,29 @@ impl Place {
 
     /// Processes that run with this temporary folder, but for the dead ones.
     pub fn processes(&self) -> Vec<String> {
+        self.all_processes()
+            .into_iter()
+            .map(|(_, line)| line)
+            .collect()
+    }
+
+    /// The id of the process of this place with such a command line.
+    pub fn process(&self, is: impl Fn(&str) -> bool) -> i32 {
+        let all = self.all_processes();
+        let found = all.iter().find(|(_, line)| is(line));
+        found.unwrap_or_else(|| panic!("not among {all:?}")).0
+    }
+
+    fn all_processes(&self) -> Vec<(i32, String)> {
         let mark = format!("TMPDIR={}", self.temporary.path().display());
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
             let environment = String::from_utf8_lossy(&read("environ")).into_owned();
             if environment.split('\0').any(|variable| variable == mark) {
-                found.push(String::from_utf8_lossy(&read("cmdline")).replace('\0', " "));
+                let id = entry.file_name().into_string().unwrap();
+                let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+                found.push((id.parse().unwrap(), line));
             }
         }
         found

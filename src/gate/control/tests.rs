@@ -1,5 +1,7 @@
 //! Races as they are heard, with a clock that only moves when it is told to.
 
+use std::time::Duration;
+
 use super::*;
 use crate::model::step::{Access, Mode};
 
@@ -181,6 +183,25 @@ fn who_waits_for_a_lock_goes_on_with_its_holders_commit() {
     race.answered(2, false);
     race.control.ended(race.now, 1);
     assert_eq!(race.next(), Next::Over);
+}
+
+#[test]
+fn a_long_statement_that_waits_for_nobody_is_waited_for() {
+    let mut race = Race::of(&[After::Nothing, After::Nothing]);
+    race.go(0);
+    race.arrives(1, "a");
+    race.go(0);
+    let begun = race.now;
+    let mut asked = 0;
+    while race.now < begun + Duration::from_secs(30) {
+        assert_eq!(race.next(), Next::AskLocks(1), "nobody else moves");
+        race.control.locked(race.now, 1, false);
+        asked += 1;
+    }
+    assert!(asked < 30 * 60, "asked {asked} times");
+    race.answered(1, false);
+    race.control.ended(race.now, 0);
+    assert_eq!(race.calls_waiting(), [1]);
 }
 
 #[test]

@@ -100,6 +100,30 @@ async fn a_cancel_request_reaches_the_statement_that_runs() {
 }
 
 #[tokio::test]
+async fn a_statement_of_half_a_minute_runs_to_its_end_and_holds_up_nobody() {
+    let mut place = place().await;
+    let (slow, quick) = (place.client().await, place.client().await);
+    place.opened().await;
+    place.opened().await;
+    place.gate.hold(true);
+    let begun = std::time::Instant::now();
+    let run = |client: Client, sql: &'static str| {
+        tokio::spawn(async move { (client.batch_execute(sql).await, client) })
+    };
+    let sleeping = run(slow, "SELECT pg_sleep(30)");
+    place.arrived().await.go.run();
+    let work = run(quick, "SELECT 2");
+    assert_eq!(place.step("SELECT 2").await.rows, Some(1));
+    let (done, _quick) = work.await.unwrap();
+    done.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20), "meanwhile");
+    let (done, _slow) = sleeping.await.unwrap();
+    done.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(30));
+    assert!(place.answered().await.error.is_none());
+}
+
+#[tokio::test]
 async fn notifications_come_at_any_time() {
     let mut place = place().await;
     let (client, mut connection) = tokio_postgres::connect(&place.url, NoTls).await.unwrap();
