@@ -68,6 +68,18 @@ fn a_gated_finding_holds_its_schedule() {
             "no {shown:?} in {repaired:#?}"
         );
     }
+    let every = ["replay", file, "--exhaustive"];
+    let broken = place.run(&every);
+    assert_eq!(broken.code, Some(1), "{broken:#?}");
+    assert!(broken.out.contains("after reduction"), "{broken:#?}");
+    let cleared = place.run(&[&every[..], &right[..]].concat());
+    assert_eq!(cleared.code, Some(0), "{cleared:#?}");
+    assert!(cleared.out.contains("\nall "), "{cleared:#?}");
+    assert!(cleared.out.contains("0 violations"), "{cleared:#?}");
+    place
+        .run(&[&every[..], &["--free"]].concat())
+        .fails(2, &["gate", "PostgreSQL"]);
+
     let run = [&["run", &target, "--rounds", "20"], &right[..]].concat();
     let clean = place.run(&run);
     assert_eq!(clean.code, Some(0), "{clean:#?}");

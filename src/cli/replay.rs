@@ -19,13 +19,22 @@ use crate::report::terminal::Terminal;
 use crate::stage::Stage;
 use crate::target::{FILE_NAME, Target};
 
+/// How often a finding is replayed, and how many orders of its steps are tried, unless
+/// told otherwise.
+const TIMES: u32 = 100;
+const MOST_ORDERS: u32 = 10_000;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Replay {
     /// A kept finding's file, or the seed of a round
     what: String,
-    /// How often
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    times: u32,
+    /// How often; with --exhaustive, the most orders [default: 100, or 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    times: Option<u32>,
+    /// Let the calls move in every order of their statements that can matter, instead
+    /// of the one that was recorded
+    #[arg(long)]
+    exhaustive: bool,
     /// The target's folder or file [default: the finding's; for a seed, the
     /// present folder]
     #[arg(long, value_name = "TARGET")]
@@ -58,7 +67,7 @@ impl Replay {
                 options.engine = options.engine.or(Some(kept.engine));
             }
             // What was found at the gate is made again there.
-            options.gated &= kept.schedule.is_some();
+            options.gated &= kept.schedule.is_some() || self.exhaustive;
             // What the command line says comes later, and so wins.
             options.env = kept.env.iter().chain(&options.env).cloned().collect();
         }
@@ -71,6 +80,7 @@ impl Replay {
         };
         let mut stage = opened?;
         let replayed = match self.finding(kept, &stage, &folder, options.env) {
+            Ok(finding) if self.exhaustive => self.every_order(finding, &mut stage, stop).await,
             Ok(finding) => self.replay(finding, &mut stage, stop).await,
             Err(failure) => Err(failure),
         };
@@ -167,7 +177,8 @@ impl Replay {
         let mut unjudged: BTreeMap<String, u32> = BTreeMap::new();
         let mut trials = Trials::new(stage, stop, None);
         let mut stopped = false;
-        while rate.tries < self.times && !trials.is_not_offered() {
+        let times = self.times.unwrap_or(TIMES);
+        while rate.tries < times && !trials.is_not_offered() {
             let round = match trials.once(Case::of(&finding)).await {
                 Ok(round) => round,
                 Err(Halt::Failed(failure)) => return Err(*failure),
@@ -187,7 +198,7 @@ impl Replay {
         }
         let others = if trials.is_not_offered() && !stopped {
             match trials
-                .other_schedules(&finding.scenario, &rules, self.times)
+                .other_schedules(&finding.scenario, &rules, times)
                 .await
             {
                 Ok(others) => Some(others),
@@ -228,6 +239,62 @@ impl Replay {
             });
         }
         Ok(match (rate.hits, stopped) {
+            (1.., _) => Exit::Findings,
+            (0, true) => Exit::Interrupted,
+            (0, false) => Exit::Clean,
+        })
+    }
+}
+
+impl Replay {
+    /// Tries every order of the finding's calls that can matter.
+    async fn every_order(
+        &self,
+        mut finding: Finding,
+        stage: &mut Stage,
+        stop: &Stop,
+    ) -> Result<Exit, Failure> {
+        if !stage.is_gated() {
+            return Err(Failure::Arguments(
+                "--exhaustive decides the order at the gate: it needs PostgreSQL (`--engine \
+                 postgres`), a service that deadheat starts, and no --free"
+                    .to_owned(),
+            ));
+        }
+        finding.engine = stage.engine();
+        let most = self.times.unwrap_or(MOST_ORDERS).into();
+        let mut trials = Trials::new(stage, stop, None);
+        let every = trials
+            .every_order(&finding.scenario, &finding.rules(), most)
+            .await;
+        let every = match every {
+            Ok(every) => every,
+            Err(Halt::Failed(failure)) => return Err(*failure),
+            Err(Halt::Stopped) => return Ok(Exit::Interrupted),
+        };
+        let unclear: u64 = every.unjudged.values().sum();
+        if let Some((why, _)) = every.unjudged.first_key_value()
+            && unclear == trials.made
+        {
+            return Err(Failure::NothingJudged {
+                rounds: unclear,
+                why: why.clone(),
+            });
+        }
+        let violating = every.violating;
+        if every.round.is_some() {
+            finding.rate = Rate {
+                hits: u32::try_from(violating).unwrap_or(u32::MAX),
+                tries: u32::try_from(trials.made).unwrap_or(u32::MAX),
+            };
+            finding.show(every.round);
+            print!("\n{}", finding::text(&finding));
+        }
+        println!("\n{}, {violating} violations", every.says);
+        for (why, times) in &every.unjudged {
+            println!("{times} of them could not be judged: {why}");
+        }
+        Ok(match (violating, stop.asked()) {
             (1.., _) => Exit::Findings,
             (0, true) => Exit::Interrupted,
             (0, false) => Exit::Clean,

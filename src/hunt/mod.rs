@@ -26,7 +26,7 @@ use crate::stage::Stage;
 
 pub use stop::Stop;
 use tally::Tally;
-pub use trial::{Case, Halt, Trials};
+pub use trial::{Case, Every, Halt, Trials};
 
 /// After this many rounds in a row that could not be judged, a run ends: the
 /// environment is broken, and silence would pass for a clean bill.
@@ -120,6 +120,7 @@ impl<'a> Hunt<'a> {
             engine: self.stage.engine(),
             seed: self.plan.seed.to_string(),
             rounds: self.tally.rounds,
+            gated_rounds: self.tally.gated,
             extra_rounds: self.tally.extra_rounds,
             inconclusive: self.tally.inconclusive.values().sum(),
             inconclusive_why: self.tally.inconclusive.clone(),

@@ -13,6 +13,8 @@ use crate::round::Round;
 pub(super) struct Tally {
     /// Rounds of the search.
     pub rounds: u64,
+    /// Those of them in which the gate decided who moves when.
+    pub gated: u64,
     /// Rounds made for the corpus, to shrink and to measure.
     pub extra_rounds: u64,
     /// Rounds of the search that an earlier finding explains.
@@ -29,6 +31,7 @@ impl Tally {
     /// Counts a round of the search.
     pub(super) fn round(&mut self, round: &Round) {
         self.rounds += 1;
+        self.gated += u64::from(!round.history.steps.is_empty());
         if let Verdict::Inconclusive(why) = &round.verdict {
             *self.inconclusive.entry(why.clone()).or_default() += 1;
         }

@@ -2,6 +2,7 @@
 //! so whether it fails is a rate and not a fact. A gated one should be a fact, and
 //! is tried as often, to see that it is.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::failure::Failure;
@@ -12,7 +13,7 @@ use crate::model::scenario::Scenario;
 use crate::model::schedule::Schedule;
 use crate::model::verdict::{Verdict, Violation};
 use crate::round::Round;
-use crate::schedule::{Conflict, Replay, Scheduler};
+use crate::schedule::{Conflict, Exhaustive, Replay, Scheduler};
 use crate::stage::Stage;
 
 /// Why a trial came to no end.
@@ -71,6 +72,19 @@ pub struct Again {
     pub round: Option<Round>,
     /// Whether the service no longer offers its schedule, so that these are others.
     pub not_offered: bool,
+}
+
+/// What every order of a scenario's steps came to.
+#[derive(Debug, Default)]
+pub struct Every {
+    /// Which orders were tried, in a sentence's first half.
+    pub says: String,
+    /// In how many rounds a rule was violated.
+    pub violating: u64,
+    /// How many could not be judged, by the reason.
+    pub unjudged: BTreeMap<String, u64>,
+    /// A round that violates one.
+    pub round: Option<Round>,
 }
 
 /// Tries cases, until a deadline or until it is stopped.
@@ -206,6 +220,36 @@ impl<'a> Trials<'a> {
             round,
             not_offered,
         })
+    }
+
+    /// Lets the calls of a scenario move in every order that can matter, of at most so
+    /// many rounds. Stopped, it says what it has done.
+    pub async fn every_order(
+        &mut self,
+        scenario: &Scenario,
+        rules: &[Violation],
+        most: u64,
+    ) -> Result<Every, Halt> {
+        let mut search = Exhaustive::new();
+        let mut every = Every::default();
+        while self.made < most && !self.stop.asked() && search.next_round() {
+            let round = match self.round(scenario, Some(&mut search)).await {
+                Ok(round) => round,
+                Err(Halt::Stopped) => break,
+                Err(halt) => return Err(halt),
+            };
+            if let Verdict::Inconclusive(why) = &round.verdict {
+                *every.unjudged.entry(why.clone()).or_default() += 1;
+            }
+            if round.violates(rules) {
+                every.violating += 1;
+                every.round = Some(round);
+            }
+        }
+        every.says = search
+            .says()
+            .unwrap_or_else(|| "no interleaving".to_owned());
+        Ok(every)
     }
 
     /// Lets the calls of a scenario move in other orders, with few preemptions, until

@@ -86,6 +86,8 @@ pub struct Summary {
     pub seed: String,
     /// Rounds of the search.
     pub rounds: u64,
+    /// Those of them in which it was decided at the gate who moves when.
+    pub gated_rounds: u64,
     /// Rounds made to shrink, to measure rates and to try the corpus.
     pub extra_rounds: u64,
     /// Rounds that could not be judged.

@@ -183,6 +183,9 @@ fn ended(summary: &Summary) -> String {
             "round"
         ),
     );
+    if summary.gated_rounds > 0 {
+        let _ = write!(text, ", {} of them at the gate,", summary.gated_rounds);
+    }
     if summary.extra_rounds > 0 {
         let _ = write!(
             text,
@@ -220,6 +223,7 @@ mod tests {
             engine: Engine::Postgres,
             seed: "7".to_owned(),
             rounds: 1000,
+            gated_rounds: 800,
             extra_rounds: 40,
             inconclusive: 3,
             inconclusive_why: BTreeMap::from([("the database was busy".to_owned(), 3)]),

@@ -15,7 +15,8 @@
 //! offered, stays offered, so no step takes another's turn away. Where a call is
 //! stuck and no access explains it (a mutex in the service, a pool that is used
 //! up), nothing is known of what orders the calls: the search starts anew, and
-//! takes any two steps to conflict.
+//! takes any two steps to conflict. A busy machine looks the same, so this, and a
+//! round that breaks off, is believed once it has come three times in a row.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -23,6 +24,9 @@ use crate::model::schedule::Choice;
 use crate::model::step::Step;
 use crate::schedule::order::{Events, Moved, Order, Relation, Watch};
 use crate::schedule::{self, Diverged, Point, Scheduler};
+
+/// How often a round is made once more that broke off or cannot be explained.
+const MOST_AGAIN: u32 = 2;
 
 /// A search through all schedules.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Exhaustive {
     asleep_from: Option<usize>,
     watch: Watch,
     state: State,
+    /// How often this round has been made once more.
+    again: u32,
     /// The orders that have been run.
     orders: HashSet<u64>,
     counts: Counts,
@@ -48,6 +54,8 @@ enum State {
     Fresh,
     /// In the middle of a round, or it broke off.
     Running,
+    /// About to make the same round once more.
+    Again,
     /// Between two rounds.
     Ended,
     /// No more rounds.
@@ -89,6 +97,7 @@ impl Exhaustive {
             asleep_from: None,
             watch: Watch::default(),
             state: State::Fresh,
+            again: 0,
             orders: HashSet::new(),
             counts: Counts {
                 rounds: 0,
@@ -122,6 +131,14 @@ impl Exhaustive {
 
     fn depend(&self, one: &Step, two: &Step) -> bool {
         one.call != two.call && (self.blind || one.conflicts(two))
+    }
+
+    /// Whether the round is to be made once more: what was new in it is forgotten.
+    fn once_more(&mut self) -> bool {
+        self.nodes.truncate(self.new_from + 1);
+        self.watch.forget();
+        self.again += 1;
+        self.again <= MOST_AGAIN
     }
 
     /// A choice that no round came to before.
@@ -229,15 +246,17 @@ impl Default for Exhaustive {
 
 impl Scheduler for Exhaustive {
     fn next_round(&mut self) -> bool {
+        if self.state == State::Running && self.once_more() {
+            self.state = State::Again;
+        }
         match self.state {
             State::Finished => return false,
-            State::Fresh => {}
+            State::Fresh | State::Again => {}
             State::Running | State::Ended => {
                 if self.state == State::Running {
                     self.counts.broken_off += 1;
-                    self.nodes.truncate(self.new_from + 1);
-                    self.watch.forget();
                 }
+                self.again = 0;
                 while self.nodes.last_mut().is_some_and(|node| !node.advance()) {
                     self.nodes.pop();
                 }
@@ -288,6 +307,11 @@ impl Scheduler for Exhaustive {
             });
         }
         if events.unexplained && !self.blind {
+            if self.once_more() {
+                self.state = State::Again;
+                return Ok(());
+            }
+            self.again = 0;
             self.blind = true;
             self.nodes.clear();
             self.new_from = 0;
