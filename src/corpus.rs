@@ -193,6 +193,7 @@ mod tests {
             violations: Vec::new(),
             history: History::default(),
             rate: Rate { hits: 1, tries: 2 },
+            diverged: None,
             found_after_rounds: 3,
             found_after_s: 0.5,
             calls_before_shrinking: 5,

@@ -38,15 +38,15 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "stage",
         &[
-            "database", "drive", "failure", "gate", "generate", "guard", "model", "process",
-            "service", "stub", "target",
+            "clock", "database", "drive", "failure", "gate", "generate", "guard", "model",
+            "process", "service", "stub", "target",
         ],
     ),
     (
         "round",
         &[
-            "clock", "database", "drive", "failure", "gate", "hold", "model", "oracle", "schedule",
-            "stage", "stub", "target",
+            "database", "drive", "failure", "gate", "hold", "model", "oracle", "schedule", "stage",
+            "stub", "target",
         ],
     ),
     (

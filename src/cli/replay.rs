@@ -157,6 +157,7 @@ impl Replay {
             violations: Vec::new(),
             history: crate::model::history::History::default(),
             rate: Rate::default(),
+            diverged: None,
             found_after_rounds: 0,
             found_after_s: 0.0,
             known: false,
@@ -209,6 +210,7 @@ impl Replay {
             None
         };
         finding.rate = rate;
+        finding.diverged = trials.left;
         if let Some(round) = shown {
             let first = round.violations().into_iter().next();
             if let Some(first) = first.filter(|_| rules.is_empty()) {

@@ -50,4 +50,13 @@ pub enum GateError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no thread to be had for its clock.
+    #[error(
+        "cannot start a thread for the gate's clock: {source}\n\
+         See how many processes this user may have (`ulimit -u`)."
+    )]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
 }

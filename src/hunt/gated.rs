@@ -6,6 +6,7 @@ use crate::hunt::alone::Alone;
 use crate::hunt::pairs::{self, Footprints, Pair};
 use crate::hunt::{Halt, Hunt, Trials, tree};
 use crate::model::event::Event;
+use crate::model::history::Ending;
 use crate::model::scenario::Scenario;
 use crate::model::step::Step;
 use crate::model::verdict::Verdict;
@@ -185,20 +186,38 @@ impl Hunt<'_> {
     ) -> Result<(), Halt> {
         let mut repeat = Repeat::new(Box::new(Conflict::new(steps.to_vec())));
         let mut trials = Trials::new(self.stage, self.stop, None);
+        let mut outcomes: Vec<Vec<String>> = Vec::new();
         let mut differs = None;
+        let mut moved = 0;
         while repeat.next_round() {
             let round = trials.round(scenario, Some(&mut repeat)).await?;
-            if round.unjudged() {
-                differs = Some(round.verdict);
+            if let Verdict::Inconclusive(why) = &round.verdict {
+                differs = Some(why.clone());
             }
+            moved = round.history.steps.len();
+            let calls = round.history.calls.iter();
+            outcomes.push(calls.map(|call| outcome(&call.ending)).collect());
         }
         self.tally.extra_rounds += trials.made;
-        if let Some(Verdict::Inconclusive(why)) = differs {
-            (self.emit)(&Event::Warning(format!(
+        if differs.is_none()
+            && let [first, second] = outcomes.as_slice()
+            && first != second
+        {
+            let (first, second) = (first.join(", "), second.join(", "));
+            differs = Some(format!("first it answered {first}, then {second}"));
+        }
+        (self.emit)(&match differs {
+            Some(why) => Event::Warning(format!(
                 "the service does not repeat itself when it is let do the same: {why}. \
                  Gated findings may not replay."
-            )));
-        }
+            )),
+            None => Event::Preparing(format!(
+                "the service repeats itself: {}",
+                repeat
+                    .says()
+                    .unwrap_or_else(|| format!("the same schedule twice, the same {moved} steps"))
+            )),
+        });
         Ok(())
     }
 
@@ -251,5 +270,14 @@ impl Hunt<'_> {
             self.searching.elapsed().as_secs_f64() >= budget.as_secs_f64() * part
         };
         self.is_over() || self.plan.rounds.is_some_and(rounds) || self.plan.budget.is_some_and(time)
+    }
+}
+
+/// How a call ended, as far as it has to be the same again.
+fn outcome(ending: &Ending) -> String {
+    match ending {
+        Ending::Answered(answer) => answer.status.to_string(),
+        Ending::HungUp | Ending::NoAnswer { .. } => "nothing".to_owned(),
+        Ending::Dropped(_) => "by hanging up".to_owned(),
     }
 }

@@ -310,6 +310,7 @@ impl<'a> Hunt<'a> {
             violations: round.violations(),
             history: round.history,
             rate: Rate::default(),
+            diverged: None,
             found_after_rounds: self.tally.rounds,
             found_after_s: self.begun.elapsed().as_secs_f64(),
             calls_before_shrinking: scenario.race.len(),

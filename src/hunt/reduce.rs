@@ -63,6 +63,7 @@ impl Hunt<'_> {
             .measure(Case::of(finding), rules, self.plan.measure, u32::MAX)
             .await;
         self.tally.extra_rounds += trials.made;
+        finding.diverged = trials.left;
         let (rate, last) = measured?;
         finding.rate = rate;
         finding.show(last);

@@ -96,6 +96,8 @@ pub struct Trials<'a> {
     pub made: u64,
     /// How many of them left the schedule that they were to follow.
     pub diverged: u64,
+    /// Where the last of these did.
+    pub left: Option<String>,
 }
 
 impl<'a> Trials<'a> {
@@ -107,6 +109,7 @@ impl<'a> Trials<'a> {
             deadline,
             made: 0,
             diverged: 0,
+            left: None,
         }
     }
 
@@ -156,7 +159,12 @@ impl<'a> Trials<'a> {
             round = self.stage.round_by(scenario, scheduler) => round.map_err(Halt::failed)?,
             () = self.stop.wait() => return Err(Halt::Stopped),
         };
-        self.diverged += u64::from(round.diverged);
+        if let Verdict::Inconclusive(why) = &round.verdict
+            && round.diverged
+        {
+            self.diverged += 1;
+            self.left = Some(why.clone());
+        }
         Ok(round)
     }
 

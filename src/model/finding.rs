@@ -49,6 +49,9 @@ pub struct Finding {
     pub history: History,
     /// How often the shrunk scenario fails.
     pub rate: Rate,
+    /// Where the service left the schedule, if it did in one of the tries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged: Option<String>,
     /// Rounds until it was first seen.
     pub found_after_rounds: u64,
     /// Seconds until it was first seen.

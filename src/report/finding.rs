@@ -47,6 +47,12 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
         finding.engine,
         rate(finding)
     )?;
+    if let Some(diverged) = &finding.diverged {
+        writeln!(
+            out,
+            "  in some of the tries the service left the schedule: {diverged}"
+        )?;
+    }
     for violation in &finding.violations {
         if violation.oracle != finding.oracle || violation.name != finding.name {
             writeln!(
@@ -262,6 +268,7 @@ mod tests {
                 hits: 37,
                 tries: 100,
             },
+            diverged: None,
             found_after_rounds: 3,
             found_after_s: 0.5,
             calls_before_shrinking: 5,

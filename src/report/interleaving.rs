@@ -11,6 +11,9 @@ const MOST_OF_A_STEP: usize = 48;
 /// What marks a step whose order matters to another call.
 const MARK: &str = "*";
 
+/// So many steps in a row of one call that matter to no other are shown as one line.
+const FOLDED_FROM: usize = 4;
+
 /// The steps of a race whose calls have these names, a line each.
 pub fn text(steps: &[Step], names: &[String]) -> String {
     let mut table = Table::new();
@@ -20,18 +23,29 @@ pub fn text(steps: &[Step], names: &[String]) -> String {
     let numbered = names.iter().enumerate();
     let header = numbered.map(|(index, name)| format!("{} {name}", index + 1));
     table.set_header(std::iter::once(String::new()).chain(header));
-    for step in steps {
+    let matters = |step: &Step| {
         let mut others = steps.iter().filter(|other| other.call != step.call);
-        let matters = others.any(|other| other.conflicts(step));
-        let mark = if matters { MARK } else { "" };
-        let cells = (0..names.len()).map(|call| {
-            if call == step.call {
-                short(step)
-            } else {
-                String::new()
+        others.any(|other| other.conflicts(step))
+    };
+    let lines: Vec<(usize, bool, String)> = steps
+        .iter()
+        .map(|step| (step.call, matters(step), short(step)))
+        .collect();
+    for run in lines.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
+        let (call, matters, first) = &run[0];
+        let mut row = |text: &str| {
+            let mark = if *matters { MARK } else { "" };
+            let cells = (0..names.len()).map(|own| if own == *call { text } else { "" });
+            table.add_row(std::iter::once(mark).chain(cells));
+        };
+        if *matters || run.len() < FOLDED_FROM {
+            for (_, _, text) in run {
+                row(text);
             }
-        });
-        table.add_row(std::iter::once(mark.to_owned()).chain(cells));
+        } else {
+            row(first);
+            row(&format!("... {} more", run.len() - 1));
+        }
     }
     table.to_string()
 }
@@ -76,12 +90,20 @@ mod tests {
             action: Action::Begin,
             accesses: Vec::new(),
         };
+        let own = |number| Step {
+            accesses: Vec::new(),
+            ..step(1, &format!("SELECT own id={number}"), Mode::Read)
+        };
         let steps = [
             begins(0),
             step(0, "SELECT products id=1", Mode::Read),
             begins(1),
             alone,
             step(1, "UPDATE products id=1", Mode::Write),
+            own(1),
+            own(2),
+            own(3),
+            own(4),
             step(0, "UPDATE products id=1", Mode::Write),
         ];
         let names = ["order by ann".to_owned(), "order by bob".to_owned()];

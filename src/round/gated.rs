@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::clock;
 use crate::database::Database;
 use crate::drive::{Flight, Lead, Shot};
 use crate::failure::Failure;
@@ -93,13 +92,14 @@ impl Stage {
         };
         let mut flights: Option<Vec<Flight>> = None;
         while let Some(until) = conductor.act(scheduler).await? {
+            let gating = &mut *conductor.gating;
             tokio::select! {
                 biased;
-                Some(event) = conductor.gating.events.recv() => conductor.hear(event),
-                Some(event) = conductor.gating.third_parties.recv() => conductor.overhear(event),
+                Some(event) = gating.events.recv() => conductor.hear(event),
+                Some(event) = gating.third_parties.recv() => conductor.overhear(event),
                 Some(call) = ended.recv() => conductor.control.ended(Instant::now(), call),
                 landed = &mut race, if flights.is_none() => flights = Some(landed?),
-                () = clock::until(until) => {}
+                () = gating.alarm.until(until) => {}
             }
         }
         let (steps, mut diverged) = conductor.end();

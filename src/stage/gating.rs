@@ -9,12 +9,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
+use crate::clock::Alarm;
 use crate::database::{Database, Folder};
 use crate::failure::Failure;
 use crate::gate::control::Pace;
 use crate::gate::reader::Reader;
 use crate::gate::sql::{CATALOG, Catalog, uncommented};
-use crate::gate::{Event, Gate, Statement, Upstream};
+use crate::gate::{Event, Gate, GateError, Statement, Upstream};
 use crate::guard::Guard;
 use crate::stage::habits::Habits;
 use crate::stub;
@@ -39,6 +40,7 @@ pub(crate) struct Gating {
     pub(crate) replicas: HashMap<u64, usize>,
     pub(crate) pace: Pace,
     pub(crate) habits: Habits,
+    pub(crate) alarm: Alarm,
     /// Whether every call so far has been answered, so that what comes is nobody's.
     pub(crate) calm: bool,
     /// Holds the gate's Unix sockets.
@@ -72,6 +74,7 @@ impl Gating {
             replicas: HashMap::new(),
             pace: Pace::default(),
             habits: Habits::default(),
+            alarm: Alarm::new().map_err(|source| GateError::Thread { source })?,
             calm: true,
             folder,
         })
