@@ -13,6 +13,10 @@ use crate::schedule::Follow;
 /// none is this one.
 const ANY_KEY: &str = "deadheat-any-key";
 
+/// With so many remembered, all are forgotten: to run some again costs little, and a long
+/// run must not need ever more memory.
+const MOST_REMEMBERED: usize = 5000;
+
 /// What calls do alone, remembered: a call that comes in many pairs is run once,
 /// whatever its idempotency key.
 #[derive(Debug, Default)]
@@ -76,6 +80,9 @@ impl Alone {
         self.has_statements |= steps
             .iter()
             .any(|step| matches!(step.action, Action::Sql { .. }));
+        if self.steps.len() >= MOST_REMEMBERED {
+            self.steps.clear();
+        }
         self.steps
             .insert(name, text(steps, key.as_deref(), ANY_KEY));
         Ok((of_call(steps.clone()), Some((single, round))))

@@ -28,6 +28,10 @@ const DEPTH: usize = 3;
 const AT_FIRST: u32 = 2;
 const IN_A_LAP: u32 = 1;
 
+/// With so many pairs under search, those are brought on before others are drawn: a
+/// long run must not need ever more memory.
+const MOST_OPEN: usize = 300;
+
 /// A pair under search.
 struct Open {
     pair: Pair,
@@ -64,7 +68,11 @@ impl Hunt<'_> {
         let mut has_repeated_itself = false;
         for lap in 0.. {
             let rounds = self.tally.rounds;
-            let mut kinds = pairs::draw(generator, self.plan.seed, lap)?;
+            let mut kinds = if open.len() < MOST_OPEN {
+                pairs::draw(generator, self.plan.seed, lap)?
+            } else {
+                Vec::new()
+            };
             for pair in kinds.iter().flatten() {
                 for call in 0..2 {
                     let operation = &pair.scenario.race[call].operation;

@@ -9,6 +9,10 @@ use super::{Catalog, Meaning, mean, short, uncommented};
 /// How many texts are remembered at least; at most twice as many.
 const REMEMBERED: usize = 512;
 
+/// A text longer than this, in bytes, is parsed each time: a few such would take more
+/// memory than all others, and few come again.
+const LONGEST: usize = 16 * 1024;
+
 /// A bounded memory of parsed texts: the most recent ones are kept.
 #[derive(Debug, Default)]
 pub struct Statements {
@@ -51,10 +55,13 @@ impl Statements {
             Some(known) => known,
             None => Arc::new(pieces(&sql)),
         };
+        self.snapshots |= parsed.iter().any(|piece| matches!(piece, Piece::Snapshot));
+        if sql.len() > LONGEST {
+            return parsed;
+        }
         if self.young.len() >= REMEMBERED {
             self.old = std::mem::take(&mut self.young);
         }
-        self.snapshots |= parsed.iter().any(|piece| matches!(piece, Piece::Snapshot));
         self.young.insert(sql.into_owned(), Arc::clone(&parsed));
         parsed
     }
@@ -89,5 +96,8 @@ mod tests {
             assert!(Arc::ptr_eq(&first, &statements.pieces("SELECT 1")));
         }
         assert!(statements.young.len() + statements.old.len() <= REMEMBERED * 2);
+        let known = statements.young.len();
+        statements.pieces(&format!("SELECT '{}'", "x".repeat(LONGEST)));
+        assert_eq!(statements.young.len(), known);
     }
 }
