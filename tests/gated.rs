@@ -24,26 +24,21 @@ fn replays(place: &Place, file: &str) -> Ended {
     replay
 }
 
+/// A run that finds the shop's mistake, and its report's file.
+fn found(place: &Place, target: &str, mistake: &str) -> (Ended, String) {
+    let json = place.path().join("run.json").display().to_string();
+    let run = ["run", target, "--engine", "postgres", "--seed", "1"];
+    let run = place.run(&[&run[..], &["--env", mistake, "--json", &json]].concat());
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    (run, json)
+}
+
 #[test]
 fn a_gated_finding_holds_its_schedule() {
     let (place, target) = shop();
-    let json = place.path().join("run.json").display().to_string();
-    let run = place.run(&[
-        "run",
-        &target,
-        "--engine",
-        "postgres",
-        "--seed",
-        "1",
-        "--env",
-        "SHOP_BUGS=lost_stock",
-        "--json",
-        &json,
-    ]);
-    assert_eq!(run.code, Some(1), "{run:#?}");
+    let (run, json) = found(&place, &target, "SHOP_BUGS=lost_stock");
     assert!(run.out.contains("who moved when"), "{run:#?}");
-    let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    let finding = &report["findings"][0];
+    let finding = &report(&json)["findings"][0];
     assert!(!finding["schedule"].as_array().unwrap().is_empty());
     let file = finding["file"].as_str().unwrap();
     for _ in 0..2 {
@@ -89,20 +84,7 @@ fn a_gated_finding_holds_its_schedule() {
 #[test]
 fn a_call_to_a_third_party_is_a_step_that_is_shown_and_replayed() {
     let (place, target) = shop();
-    let json = place.path().join("run.json").display().to_string();
-    let run = place.run(&[
-        "run",
-        &target,
-        "--engine",
-        "postgres",
-        "--seed",
-        "1",
-        "--env",
-        "SHOP_BUGS=double_charge",
-        "--json",
-        &json,
-    ]);
-    assert_eq!(run.code, Some(1), "{run:#?}");
+    let (run, json) = found(&place, &target, "SHOP_BUGS=double_charge");
     assert!(run.out.contains("provider: POST /charges"), "{run:#?}");
     let finding = &report(&json)["findings"][0];
     let choices = finding["schedule"].as_array().unwrap();
