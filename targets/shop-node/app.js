@@ -19,8 +19,10 @@ if (unknown.length > 0) {
 }
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
-// A connection that is lost while nobody uses it is replaced at the next use.
+// A connection that is lost is replaced at the next use, and must not take the process
+// with it: neither while nobody uses it, nor in the middle of a transaction.
 pool.on("error", (error) => console.error(error.message));
+pool.on("connect", (db) => db.on("error", (error) => console.error(error.message)));
 
 // What a request is refused with.
 class Refusal extends Error {
@@ -32,16 +34,17 @@ class Refusal extends Error {
 
 async function within_transaction(work) {
   const db = await pool.connect();
+  let broken;
   try {
     await db.query("BEGIN");
     const result = await work(db);
     await db.query("COMMIT");
     return result;
   } catch (error) {
-    await db.query("ROLLBACK");
+    await db.query("ROLLBACK").catch((lost) => (broken = lost));
     throw error;
   } finally {
-    db.release();
+    db.release(broken);
   }
 }
 

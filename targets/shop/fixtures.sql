@@ -40,9 +40,10 @@ INSERT INTO outbox (id, topic, subject_id) VALUES
     (6, 'order.created', 5), (7, 'order.paid', 5);
 
 INSERT INTO payments
-    (id, tenant_id, user_id, order_id, idempotency_key, amount_cents, status, charge_id) VALUES
-    (1, 1, 3, 4, 'fixture-1', 2000, 'succeeded', 'ch_north'),
-    (2, 2, 4, 5, 'fixture-2', 2000, 'succeeded', 'ch_south');
+    (id, tenant_id, user_id, order_id, idempotency_key, amount_cents, status, charge_id,
+     provider_state) VALUES
+    (1, 1, 3, 4, 'fixture-1', 2000, 'succeeded', 'ch_north', 'captured'),
+    (2, 2, 4, 5, 'fixture-2', 2000, 'succeeded', 'ch_south', 'captured');
 
 INSERT INTO wallets (user_id, opening_cents, balance_cents) VALUES
     (1, 1000, 1000), (2, 500, 500), (3, 200, 200), (4, 1000, 1000), (5, 500, 500);

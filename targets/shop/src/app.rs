@@ -12,6 +12,7 @@ use crate::bugs::Bugs;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
+use crate::events::Events;
 use crate::provider::Provider;
 use crate::{
     coupons, migrations, orders, payments, products, profile, reservations, wallet, webhooks,
@@ -23,6 +24,8 @@ pub struct Shop {
     pub db: Db,
     /// Who charges.
     pub provider: Provider,
+    /// Who is told.
+    pub events: Events,
     /// What the provider signs its webhooks with.
     pub webhook_secret: String,
     /// The mistakes to make.
@@ -34,11 +37,12 @@ pub struct Shop {
 impl Shop {
     /// Connects and migrates.
     pub async fn open(config: Config) -> Result<Arc<Shop>, Failure> {
-        let db = Db::connect(&config.database_url).await?;
+        let db = Db::connect(&config.database_url, &config.bugs).await?;
         migrations::run(&db, &config.bugs).await?;
         Ok(Arc::new(Shop {
             db,
             provider: Provider::new(&config.provider_url)?,
+            events: Events::new(&config.events_url)?,
             webhook_secret: config.webhook_secret,
             bugs: config.bugs,
             checkout: Mutex::default(),

@@ -52,10 +52,39 @@ pub enum Bug {
     WebhookBackwards,
     /// The order to pay is looked up by its id alone, not within the tenant.
     TenantLeak,
+    /// An order's items are written once it is committed, each by itself: "they are not
+    /// contended". What fails or leaves in between leaves an order without items.
+    ItemsApart,
+    /// The other services are told of an order before its commit, so that they need not
+    /// wait for the relay. If the commit fails, they know of an order that is none.
+    EventBeforeCommit,
+    /// An order is locked, charged and marked as paid in one transaction: "all or
+    /// nothing". The charge is not rolled back with it, and the provider is given no key.
+    ChargeInTransaction,
+    /// A transaction is tried again also if its connection was lost, be it in its commit.
+    RetryLostConnection,
+    /// A transfer's key is stored in a transaction of its own, so that duplicates are
+    /// refused early. What fails afterwards is answered as done for ever.
+    KeyBeforeEffect,
+    /// An event of a charge that is not known is answered 200, "so that the provider
+    /// stops sending it". The charge was about to be written down.
+    WebhookDropped,
+    /// What the database said, and which statement it said it of, goes to the client:
+    /// helpful while the service was written.
+    SqlInAnswer,
+    /// An order is not to be lost for want of its announcement: an error there is
+    /// logged, undone to a savepoint, and the rest committed.
+    SwallowedEvent,
+    /// A refund is credited after the transaction that writes down its event: "short
+    /// transactions". What fails in between is never credited, for the event is known.
+    RefundApart,
+    /// A provider that does not answer is taken for one that declines, and the order is
+    /// opened for another payment.
+    SilenceIsDecline,
 }
 
 impl Bug {
-    const ALL: [(&'static str, Bug); 17] = [
+    const ALL: [(&'static str, Bug); 27] = [
         ("oversell", Bug::Oversell),
         ("lost_stock", Bug::LostStock),
         ("oversell_process_lock", Bug::OversellProcessLock),
@@ -73,6 +102,16 @@ impl Bug {
         ("webhook_replay", Bug::WebhookReplay),
         ("webhook_backwards", Bug::WebhookBackwards),
         ("tenant_leak", Bug::TenantLeak),
+        ("items_apart", Bug::ItemsApart),
+        ("event_before_commit", Bug::EventBeforeCommit),
+        ("charge_in_transaction", Bug::ChargeInTransaction),
+        ("retry_lost_connection", Bug::RetryLostConnection),
+        ("key_before_effect", Bug::KeyBeforeEffect),
+        ("webhook_dropped", Bug::WebhookDropped),
+        ("sql_in_answer", Bug::SqlInAnswer),
+        ("swallowed_event", Bug::SwallowedEvent),
+        ("refund_apart", Bug::RefundApart),
+        ("silence_is_decline", Bug::SilenceIsDecline),
     ];
 }
 

@@ -13,6 +13,8 @@ pub struct Config {
     pub port: u16,
     /// Where the payment provider answers.
     pub provider_url: String,
+    /// Where other services hear of events.
+    pub events_url: String,
     /// What the provider signs its webhooks with.
     pub webhook_secret: String,
     /// The mistakes to make.
@@ -28,6 +30,7 @@ impl Config {
                 .parse()
                 .map_err(|_| "PORT is no port number")?,
             provider_url: required("PROVIDER_URL")?,
+            events_url: required("EVENTS_URL")?,
             webhook_secret: required("WEBHOOK_SECRET")?,
             bugs: env::var("SHOP_BUGS").unwrap_or_default().parse()?,
         })

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::app::Shop;
 use crate::auth::User;
 use crate::bugs::Bug;
-use crate::db;
 use crate::error::{Answer, Body, Error, created};
 use crate::wallet;
 
@@ -43,32 +42,33 @@ pub async fn redeem(
 ) -> Answer<Redemption> {
     user.may_act()?;
     let coupon = look_up(&shop, &user, &code).await?;
-    db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        let update = if shop.bugs.has(Bug::CouponOveruse) {
-            "UPDATE coupons SET uses = uses + 1 WHERE code = $1"
-        } else {
-            "UPDATE coupons SET uses = uses + 1 WHERE code = $1 AND uses < max_uses"
-        };
-        let counted = sqlx::query(update).bind(&code).execute(&mut *tx).await?;
-        if counted.rows_affected() == 0 {
-            return Err(USED_UP);
-        }
-        let redeemed = sqlx::query(
-            "INSERT INTO redemptions (coupon_code, user_id) VALUES ($1, $2)
+    shop.db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            let update = if shop.bugs.has(Bug::CouponOveruse) {
+                "UPDATE coupons SET uses = uses + 1 WHERE code = $1"
+            } else {
+                "UPDATE coupons SET uses = uses + 1 WHERE code = $1 AND uses < max_uses"
+            };
+            let counted = sqlx::query(update).bind(&code).execute(&mut *tx).await?;
+            if counted.rows_affected() == 0 {
+                return Err(USED_UP);
+            }
+            let redeemed = sqlx::query(
+                "INSERT INTO redemptions (coupon_code, user_id) VALUES ($1, $2)
              ON CONFLICT DO NOTHING",
-        )
-        .bind(&code)
-        .bind(user.id)
-        .execute(&mut *tx)
+            )
+            .bind(&code)
+            .bind(user.id)
+            .execute(&mut *tx)
+            .await?;
+            if redeemed.rows_affected() == 0 {
+                return Err(ALREADY);
+            }
+            wallet::credit(&mut tx, user.id, coupon.credit_cents, "coupon", &code).await?;
+            Ok(tx.commit().await?)
+        })
         .await?;
-        if redeemed.rows_affected() == 0 {
-            return Err(ALREADY);
-        }
-        wallet::credit(&mut tx, user.id, coupon.credit_cents, "coupon", &code).await?;
-        Ok(tx.commit().await?)
-    })
-    .await?;
     Ok(created(Redemption {
         credited_cents: coupon.credit_cents,
         code,

@@ -8,12 +8,13 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 
+use crate::bugs::{Bug, Bugs};
 use crate::error::Error;
 
 const CONNECTIONS: u32 = 10;
 
 /// A request that finds no free connection for this long is refused.
-const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
 
 /// How often a transaction is tried again that the database has broken off.
 const RETRIES: usize = 10;
@@ -30,12 +31,14 @@ enum Engine {
 pub struct Db {
     pool: AnyPool,
     engine: Engine,
+    /// Whether a transaction is tried again whose connection was lost: a mistake.
+    retries_lost: bool,
 }
 
 impl Db {
     /// Connects. The driver's defaults for `SQLite` are wanted: foreign keys
     /// are enforced, and a locked database is waited for, up to five seconds.
-    pub async fn connect(url: &str) -> Result<Db, sqlx::Error> {
+    pub async fn connect(url: &str, bugs: &Bugs) -> Result<Db, sqlx::Error> {
         sqlx::any::install_default_drivers();
         let engine = if url.starts_with("sqlite:") {
             Engine::Sqlite
@@ -57,7 +60,11 @@ impl Db {
             })
             .connect(url)
             .await?;
-        let db = Db { pool, engine };
+        let db = Db {
+            pool,
+            engine,
+            retries_lost: bugs.has(Bug::RetryLostConnection),
+        };
         db.log_ahead().await?;
         Ok(db)
     }
@@ -111,6 +118,42 @@ impl Db {
         Ok(transaction?)
     }
 
+    /// Does `work`, a whole transaction, and does it again if the database breaks
+    /// it off: a deadlock, a serialization failure, a lock not had in time.
+    pub async fn retry<T, F>(&self, work: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let again =
+            |error: &sqlx::Error| is_transient(error) || (self.retries_lost && is_lost(error));
+        let mut attempts = 0;
+        loop {
+            match work().await {
+                Err(error) if attempts < RETRIES && error.of_database().is_some_and(again) => {
+                    attempts += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Whether an index stands.
+    pub async fn has_index(
+        &self,
+        connection: &mut AnyConnection,
+        name: &str,
+    ) -> Result<bool, Error> {
+        let query = match self.engine {
+            Engine::Postgres => "SELECT COUNT(*) FROM pg_indexes WHERE indexname = $1",
+            Engine::Sqlite => "SELECT COUNT(*) FROM sqlite_schema WHERE name = $1",
+        };
+        let (count,): (i64,) = sqlx::query_as(query)
+            .bind(name)
+            .fetch_one(connection)
+            .await?;
+        Ok(count > 0)
+    }
+
     /// What locks the rows of a `SELECT`. `SQLite`'s transactions, as they are
     /// begun here, have no other writer to lock out.
     pub fn for_update(&self) -> &'static str {
@@ -131,24 +174,13 @@ impl Db {
     }
 }
 
-/// Does `work`, a whole transaction, and does it again if the database breaks
-/// it off: a deadlock, a serialization failure, a lock not had in time.
-pub async fn retry<T, F>(work: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    let mut attempts = 0;
-    loop {
-        match work().await {
-            Err(Error::Database(error)) if is_transient(&error) && attempts < RETRIES => {
-                attempts += 1;
-            }
-            done => return done,
-        }
-    }
+/// Whether the connection was lost, and with it the knowledge of what became of the
+/// transaction: it may have been committed.
+fn is_lost(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed)
 }
 
-/// Whether the database asks for the same transaction once more.
+/// Whether the database asks for the same transaction once more: it has undone this one.
 pub fn is_transient(error: &sqlx::Error) -> bool {
     let code = error
         .as_database_error()

@@ -43,9 +43,25 @@ pub enum Error {
     /// The database.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// The database, and what it was asked: `Bug::SqlInAnswer`.
+    #[error("{source}, while running: {statement}")]
+    Statement {
+        /// What it was asked.
+        statement: &'static str,
+        /// What it said.
+        source: sqlx::Error,
+    },
 }
 
 impl Error {
+    /// What the database said, if it is that.
+    pub fn of_database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Error::Database(error) | Error::Statement { source: error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Error::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -57,9 +73,13 @@ impl Error {
             Error::Query(rejection) => rejection.status(),
             Error::Declined => StatusCode::PAYMENT_REQUIRED,
             Error::Provider(_) => StatusCode::BAD_GATEWAY,
-            Error::Database(sqlx::Error::PoolTimedOut) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Database(error) if is_transient(error) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Database(error) | Error::Statement { source: error, .. } => {
+                if is_transient(error) || matches!(error, sqlx::Error::PoolTimedOut) {
+                    StatusCode::SERVICE_UNAVAILABLE
+                } else {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                }
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ mod config;
 mod coupons;
 mod db;
 mod error;
+mod events;
 mod migrations;
 mod orders;
 mod outbox;

@@ -2,40 +2,44 @@
 //! `schema.*.sql`; a bug that is a forgotten constraint is left out here.
 
 use crate::bugs::{Bug, Bugs};
-use crate::db::{self, Db};
+use crate::db::Db;
 use crate::error::Error;
 
-const UNIQUE: [(Bug, &str); 4] = [
+/// The bug that one was forgotten, its name, and what it makes unique.
+const UNIQUE: [(Bug, &str, &str); 4] = [
     (
         Bug::KeyNotUnique,
-        "CREATE UNIQUE INDEX IF NOT EXISTS transfers_key
-         ON transfers (from_user_id, idempotency_key)",
+        "transfers_key",
+        "transfers (from_user_id, idempotency_key)",
     ),
     (
         Bug::CouponTwice,
-        "CREATE UNIQUE INDEX IF NOT EXISTS redemptions_once
-         ON redemptions (coupon_code, user_id)",
+        "redemptions_once",
+        "redemptions (coupon_code, user_id)",
     ),
     (
         Bug::DoubleBooking,
-        "CREATE UNIQUE INDEX IF NOT EXISTS reservations_seat
-         ON reservations (slot_id, seat)",
+        "reservations_seat",
+        "reservations (slot_id, seat)",
     ),
     (
         Bug::WebhookReplay,
-        "CREATE UNIQUE INDEX IF NOT EXISTS webhook_events_id
-         ON webhook_events (event_id)",
+        "webhook_events_id",
+        "webhook_events (event_id)",
     ),
 ];
 
-/// Creates the unique indexes, unless they are what was forgotten.
+/// Creates the unique indexes, unless they are what was forgotten. One that stands is
+/// let be: even `IF NOT EXISTS` waits for all who write to the table, and a replica
+/// that comes back must not.
 pub async fn run(db: &Db, bugs: &Bugs) -> Result<(), Error> {
-    db::retry(|| async {
+    db.retry(|| async {
         let mut tx = db.begin().await?;
         db.lock_migrations(&mut tx).await?;
-        for (forgotten, index) in UNIQUE {
-            if !bugs.has(forgotten) {
-                sqlx::query(index).execute(&mut *tx).await?;
+        for (forgotten, name, unique) in UNIQUE {
+            if !bugs.has(forgotten) && !db.has_index(&mut tx, name).await? {
+                let index = format!("CREATE UNIQUE INDEX {name} ON {unique}");
+                sqlx::query(&index).execute(&mut *tx).await?;
             }
         }
         Ok(tx.commit().await?)

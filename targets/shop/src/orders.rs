@@ -6,12 +6,11 @@ use std::sync::Arc;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Connection};
 
 use crate::app::Shop;
 use crate::auth::User;
 use crate::bugs::Bug;
-use crate::db;
 use crate::error::{Answer, Body, Error, created, ok};
 use crate::outbox;
 
@@ -67,6 +66,10 @@ pub async fn create(
     } else {
         place(&shop, &user, &lines).await?
     };
+    if shop.bugs.has(Bug::ItemsApart) {
+        let mut connection = shop.db.connection().await?;
+        list_items(&mut connection, placed.id, &lines).await?;
+    }
     if shop.bugs.has(Bug::OutboxAfterCommit) {
         announce(&shop, &placed).await?;
     }
@@ -74,42 +77,50 @@ pub async fn create(
 }
 
 async fn place(shop: &Shop, user: &User, lines: &[Line]) -> Result<Order, Error> {
-    db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        let placed = record(shop, &mut tx, user, lines).await?;
-        take(shop, &mut tx, placed.id, lines).await?;
-        tx.commit().await?;
-        Ok(placed)
-    })
-    .await
+    shop.db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            let placed = record(shop, &mut tx, user, lines).await?;
+            take(shop, &mut tx, placed.id, lines).await?;
+            if shop.bugs.has(Bug::EventBeforeCommit) {
+                shop.events.tell("order.created", placed.id).await;
+            }
+            tx.commit().await?;
+            Ok(placed)
+        })
+        .await
 }
 
 /// The same as [`place`], in two transactions: `Bug::OrderEarlyCommit`.
 async fn place_step_by_step(shop: &Shop, user: &User, lines: &[Line]) -> Result<Order, Error> {
-    let placed = db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        let placed = record(shop, &mut tx, user, lines).await?;
-        tx.commit().await?;
-        Ok(placed)
-    })
-    .await?;
-    db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        take(shop, &mut tx, placed.id, lines).await?;
-        Ok(tx.commit().await?)
-    })
-    .await?;
+    let placed = shop
+        .db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            let placed = record(shop, &mut tx, user, lines).await?;
+            tx.commit().await?;
+            Ok(placed)
+        })
+        .await?;
+    shop.db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            take(shop, &mut tx, placed.id, lines).await?;
+            Ok(tx.commit().await?)
+        })
+        .await?;
     Ok(placed)
 }
 
 /// The event in a transaction of its own: `Bug::OutboxAfterCommit`.
 async fn announce(shop: &Shop, placed: &Order) -> Result<(), Error> {
-    db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        outbox::announce(&mut tx, "order.created", placed.id).await?;
-        Ok(tx.commit().await?)
-    })
-    .await
+    shop.db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            outbox::announce(&mut tx, "order.created", placed.id).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
 }
 
 /// How much of what, in the order of the products' ids: all check-outs lock
@@ -176,22 +187,48 @@ async fn record(
     .bind(total)
     .fetch_one(&mut *tx)
     .await?;
+    if !shop.bugs.has(Bug::ItemsApart) {
+        list_items(tx, order.id, lines).await?;
+    }
+    if shop.bugs.has(Bug::SwallowedEvent) {
+        announce_if_it_can_be(tx, order.id).await?;
+    } else if !shop.bugs.has(Bug::OutboxAfterCommit) {
+        outbox::announce(tx, "order.created", order.id).await?;
+    }
+    Ok(order)
+}
+
+async fn list_items(
+    connection: &mut AnyConnection,
+    order_id: i64,
+    lines: &[Line],
+) -> Result<(), Error> {
     for line in lines {
         sqlx::query(
             "INSERT INTO order_items (order_id, product_id, quantity, price_cents)
              VALUES ($1, $2, $3, $4)",
         )
-        .bind(order.id)
+        .bind(order_id)
         .bind(line.product_id)
         .bind(line.quantity)
         .bind(line.price_cents)
-        .execute(&mut *tx)
+        .execute(&mut *connection)
         .await?;
     }
-    if !shop.bugs.has(Bug::OutboxAfterCommit) {
-        outbox::announce(tx, "order.created", order.id).await?;
+    Ok(())
+}
+
+/// The event, unless the database refuses it: `Bug::SwallowedEvent`.
+async fn announce_if_it_can_be(tx: &mut AnyConnection, order_id: i64) -> Result<(), Error> {
+    let mut savepoint = tx.begin().await?;
+    match outbox::announce(&mut savepoint, "order.created", order_id).await {
+        Ok(()) => savepoint.commit().await?,
+        Err(error) => {
+            eprintln!("shop: order {order_id} was not announced: {error:?}");
+            savepoint.rollback().await?;
+        }
     }
-    Ok(order)
+    Ok(())
 }
 
 /// Takes an order's items from stock, with a movement for each.
@@ -216,20 +253,31 @@ async fn take(
             .bind(operand)
             .bind(line.product_id)
             .execute(&mut *tx)
-            .await?;
+            .await
+            .map_err(|error| failed(shop, update, error))?;
         if updated.rows_affected() == 0 {
             return Err(SOLD_OUT);
         }
-        sqlx::query(
-            "INSERT INTO stock_movements (product_id, order_id, quantity) VALUES ($1, $2, $3)",
-        )
-        .bind(line.product_id)
-        .bind(order_id)
-        .bind(line.quantity)
-        .execute(&mut *tx)
-        .await?;
+        let insert =
+            "INSERT INTO stock_movements (product_id, order_id, quantity) VALUES ($1, $2, $3)";
+        sqlx::query(insert)
+            .bind(line.product_id)
+            .bind(order_id)
+            .bind(line.quantity)
+            .execute(&mut *tx)
+            .await
+            .map_err(|error| failed(shop, insert, error))?;
     }
     Ok(())
+}
+
+/// A statement that failed, which is nobody's affair but ours.
+fn failed(shop: &Shop, statement: &'static str, source: sqlx::Error) -> Error {
+    if shop.bugs.has(Bug::SqlInAnswer) {
+        Error::Statement { statement, source }
+    } else {
+        Error::Database(source)
+    }
 }
 
 #[derive(Deserialize)]

@@ -14,7 +14,6 @@ use sqlx::AnyConnection;
 use crate::app::Shop;
 use crate::auth::{IdempotencyKey, User};
 use crate::bugs::Bug;
-use crate::db;
 use crate::error::{Answer, Body, Error, created, ok};
 use crate::outbox;
 use crate::provider::Charge;
@@ -71,6 +70,10 @@ pub async fn create(
         let payment = request.claim().await?;
         return request.settle(payment, &charge).await;
     }
+    if shop.bugs.has(Bug::ChargeInTransaction) && known.is_none() {
+        request.payable().await?;
+        return request.pay_at_once().await;
+    }
     let payment = if let Some(payment) = known {
         payment
     } else {
@@ -88,6 +91,7 @@ pub async fn create(
     match charge.await {
         Ok(charge) => request.settle(payment, &charge).await,
         Err(Error::Declined) => request.decline(payment).await,
+        Err(_) if shop.bugs.has(Bug::SilenceIsDecline) => request.decline(payment).await,
         Err(unclear) => Err(unclear),
     }
 }
@@ -148,63 +152,70 @@ impl Request<'_> {
 
     /// Writes down, under the key, that this payment and no other pays the order.
     async fn claim(&self) -> Result<Payment, Error> {
-        db::retry(|| async {
-            let mut tx = self.shop.db.begin().await?;
-            let order = self.order(&mut tx, self.shop.db.for_update()).await?;
-            // A duplicate may have waited for this very lock.
-            if let Some(payment) = self.find(&mut tx).await? {
-                return Ok(payment);
-            }
-            let order = if self.shop.bugs.has(Bug::PayTwice) {
-                order
-            } else {
-                order.if_open()?
-            };
-            let payment: Payment = sqlx::query_as(
-                "INSERT INTO payments
-                   (tenant_id, user_id, order_id, idempotency_key, amount_cents, status)
-                 VALUES ($1, $2, $3, $4, $5, 'pending') ON CONFLICT DO NOTHING
-                 RETURNING id, order_id, amount_cents, status",
-            )
-            .bind(self.user.tenant_id)
-            .bind(self.user.id)
-            .bind(self.order_id)
-            .bind(self.key)
-            .bind(order.total_cents)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or(Error::Conflict("this Idempotency-Key pays another order"))?;
-            sqlx::query("UPDATE orders SET status = 'paying' WHERE id = $1")
-                .bind(self.order_id)
-                .execute(&mut *tx)
-                .await?;
-            tx.commit().await?;
-            Ok(payment)
-        })
-        .await
+        self.shop
+            .db
+            .retry(|| async {
+                let mut tx = self.shop.db.begin().await?;
+                let order = self.order(&mut tx, self.shop.db.for_update()).await?;
+                // A duplicate may have waited for this very lock.
+                if let Some(payment) = self.find(&mut tx).await? {
+                    return Ok(payment);
+                }
+                let order = if self.shop.bugs.has(Bug::PayTwice) {
+                    order
+                } else {
+                    order.if_open()?
+                };
+                let payment = self.begin_payment(&mut tx, &order).await?;
+                tx.commit().await?;
+                Ok(payment)
+            })
+            .await
     }
 
-    /// Writes down that the charge went through.
-    async fn settle(&self, payment: Payment, charge: &Charge) -> Answer<Payment> {
-        let first = db::retry(|| async {
-            let mut tx = self.shop.db.begin().await?;
-            let settled = sqlx::query(
-                "UPDATE payments SET status = 'succeeded', charge_id = $1
-                 WHERE id = $2 AND status = 'pending'",
-            )
-            .bind(&charge.id)
-            .bind(payment.id)
+    async fn begin_payment(&self, tx: &mut AnyConnection, order: &Order) -> Result<Payment, Error> {
+        let payment: Payment = sqlx::query_as(
+            "INSERT INTO payments
+               (tenant_id, user_id, order_id, idempotency_key, amount_cents, status)
+             VALUES ($1, $2, $3, $4, $5, 'pending') ON CONFLICT DO NOTHING
+             RETURNING id, order_id, amount_cents, status",
+        )
+        .bind(self.user.tenant_id)
+        .bind(self.user.id)
+        .bind(self.order_id)
+        .bind(self.key)
+        .bind(order.total_cents)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Error::Conflict("this Idempotency-Key pays another order"))?;
+        sqlx::query("UPDATE orders SET status = 'paying' WHERE id = $1")
+            .bind(self.order_id)
             .execute(&mut *tx)
             .await?;
-            let first = settled.rows_affected() == 1;
-            if first {
-                self.put_order(&mut tx, "paid").await?;
-                outbox::announce(&mut tx, "order.paid", self.order_id).await?;
-            }
-            tx.commit().await?;
-            Ok(first)
-        })
-        .await?;
+        Ok(payment)
+    }
+
+    /// Charges the locked order and writes all of it down, in one transaction:
+    /// `Bug::ChargeInTransaction`.
+    async fn pay_at_once(&self) -> Answer<Payment> {
+        let (payment, first) = self
+            .shop
+            .db
+            .retry(|| async {
+                let mut tx = self.shop.db.begin().await?;
+                let order = self.order(&mut tx, self.shop.db.for_update()).await?;
+                if let Some(done) = self.find(&mut tx).await? {
+                    return Ok((done, false));
+                }
+                let order = order.if_open()?;
+                let provider = &self.shop.provider;
+                let charge = provider.charge(order.total_cents, self.key, None).await?;
+                let payment = self.begin_payment(&mut tx, &order).await?;
+                self.mark_paid(&mut tx, payment.id, &charge).await?;
+                tx.commit().await?;
+                Ok((payment, true))
+            })
+            .await?;
         let payment = Payment {
             status: "succeeded".to_owned(),
             ..payment
@@ -212,23 +223,67 @@ impl Request<'_> {
         Ok(if first { created(payment) } else { ok(payment) })
     }
 
+    /// Writes down that the charge went through.
+    async fn settle(&self, payment: Payment, charge: &Charge) -> Answer<Payment> {
+        let first = self
+            .shop
+            .db
+            .retry(|| async {
+                let mut tx = self.shop.db.begin().await?;
+                let first = self.mark_paid(&mut tx, payment.id, charge).await?;
+                tx.commit().await?;
+                Ok(first)
+            })
+            .await?;
+        let payment = Payment {
+            status: "succeeded".to_owned(),
+            ..payment
+        };
+        Ok(if first { created(payment) } else { ok(payment) })
+    }
+
+    /// Whether this is what ended the payment.
+    async fn mark_paid(
+        &self,
+        tx: &mut AnyConnection,
+        payment_id: i64,
+        charge: &Charge,
+    ) -> Result<bool, Error> {
+        let settled = sqlx::query(
+            "UPDATE payments SET status = 'succeeded', charge_id = $1
+             WHERE id = $2 AND status = 'pending'",
+        )
+        .bind(&charge.id)
+        .bind(payment_id)
+        .execute(&mut *tx)
+        .await?;
+        let first = settled.rows_affected() == 1;
+        if first {
+            self.put_order(tx, "paid").await?;
+            outbox::announce(tx, "order.paid", self.order_id).await?;
+        }
+        Ok(first)
+    }
+
     /// Writes down that the charge was refused, so that the order may be paid
     /// with another key.
     async fn decline(&self, payment: Payment) -> Answer<Payment> {
-        db::retry(|| async {
-            let mut tx = self.shop.db.begin().await?;
-            let declined = sqlx::query(
-                "UPDATE payments SET status = 'declined' WHERE id = $1 AND status = 'pending'",
-            )
-            .bind(payment.id)
-            .execute(&mut *tx)
+        self.shop
+            .db
+            .retry(|| async {
+                let mut tx = self.shop.db.begin().await?;
+                let declined = sqlx::query(
+                    "UPDATE payments SET status = 'declined' WHERE id = $1 AND status = 'pending'",
+                )
+                .bind(payment.id)
+                .execute(&mut *tx)
+                .await?;
+                if declined.rows_affected() == 1 {
+                    self.put_order(&mut tx, "open").await?;
+                }
+                Ok(tx.commit().await?)
+            })
             .await?;
-            if declined.rows_affected() == 1 {
-                self.put_order(&mut tx, "open").await?;
-            }
-            Ok(tx.commit().await?)
-        })
-        .await?;
         Err(Error::Declined)
     }
 

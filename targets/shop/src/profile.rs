@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::app::Shop;
 use crate::auth::User;
 use crate::bugs::Bug;
-use crate::db;
 use crate::error::{Answer, Body, Error, ok};
 
 const LONGEST: usize = 100;
@@ -56,33 +55,37 @@ pub async fn update(
     } else {
         change.clone()
     };
-    let profile = db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        // The profile first: who holds its lock makes the next entry in its history.
-        let profile: Profile = sqlx::query_as(
-            "UPDATE profiles SET display_name = COALESCE($1, display_name),
+    let profile = shop
+        .db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            // The profile first: who holds its lock makes the next entry in its history.
+            let profile: Profile = sqlx::query_as(
+                "UPDATE profiles SET display_name = COALESCE($1, display_name),
                phone = COALESCE($2, phone), city = COALESCE($3, city)
              WHERE user_id = $4 RETURNING display_name, phone, city",
-        )
-        .bind(&written.display_name)
-        .bind(&written.phone)
-        .bind(&written.city)
-        .bind(user.id)
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or(Error::NotFound("profile"))?;
-        for (field, value) in change.fields() {
-            sqlx::query("INSERT INTO profile_changes (user_id, field, value) VALUES ($1, $2, $3)")
+            )
+            .bind(&written.display_name)
+            .bind(&written.phone)
+            .bind(&written.city)
+            .bind(user.id)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(Error::NotFound("profile"))?;
+            for (field, value) in change.fields() {
+                sqlx::query(
+                    "INSERT INTO profile_changes (user_id, field, value) VALUES ($1, $2, $3)",
+                )
                 .bind(user.id)
                 .bind(field)
                 .bind(value)
                 .execute(&mut *tx)
                 .await?;
-        }
-        tx.commit().await?;
-        Ok(profile)
-    })
-    .await?;
+            }
+            tx.commit().await?;
+            Ok(profile)
+        })
+        .await?;
     Ok(ok(profile))
 }
 

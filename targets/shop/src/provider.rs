@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::error::Error;
 
-/// Shorter than our own clients wait, so that they hear from us.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Well shorter than our own clients wait, so that they hear from us.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// The provider.
 pub struct Provider {

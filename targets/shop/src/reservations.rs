@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Shop;
 use crate::auth::User;
-use crate::db;
 use crate::error::{Answer, Body, Error, created};
 
 #[derive(Deserialize)]
@@ -46,21 +45,23 @@ pub async fn create(
     if taken > 0 {
         return Err(TAKEN);
     }
-    let reservation = db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        let reservation: Reservation = sqlx::query_as(
-            "INSERT INTO reservations (slot_id, seat, user_id) VALUES ($1, $2, $3)
+    let reservation = shop
+        .db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            let reservation: Reservation = sqlx::query_as(
+                "INSERT INTO reservations (slot_id, seat, user_id) VALUES ($1, $2, $3)
              ON CONFLICT DO NOTHING RETURNING id, slot_id, seat",
-        )
-        .bind(wanted.slot_id)
-        .bind(&wanted.seat)
-        .bind(user.id)
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or(TAKEN)?;
-        tx.commit().await?;
-        Ok(reservation)
-    })
-    .await?;
+            )
+            .bind(wanted.slot_id)
+            .bind(&wanted.seat)
+            .bind(user.id)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(TAKEN)?;
+            tx.commit().await?;
+            Ok(reservation)
+        })
+        .await?;
     Ok(created(reservation))
 }

@@ -9,7 +9,6 @@ use sqlx::AnyConnection;
 use crate::app::Shop;
 use crate::auth::{IdempotencyKey, User};
 use crate::bugs::Bug;
-use crate::db;
 use crate::error::{Answer, Body, Error, created, ok};
 
 #[derive(Deserialize)]
@@ -53,26 +52,11 @@ pub async fn transfer(
     let changes = look_up(&mut connection, &user, &wanted).await?;
     // A request never holds one connection while it waits for another.
     drop(connection);
-    let new = db::retry(|| async {
-        let mut tx = shop.db.begin().await?;
-        let new: Option<Transfer> = sqlx::query_as(
-            "INSERT INTO transfers (from_user_id, to_user_id, amount_cents, idempotency_key)
-             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
-             RETURNING id, to_user_id, amount_cents",
-        )
-        .bind(user.id)
-        .bind(wanted.to_user_id)
-        .bind(wanted.amount_cents)
-        .bind(&key)
-        .fetch_optional(&mut *tx)
-        .await?;
-        if let Some(new) = &new {
-            apply(&shop, &mut tx, new.id, &changes).await?;
-        }
-        tx.commit().await?;
-        Ok(new)
-    })
-    .await?;
+    let new = if shop.bugs.has(Bug::KeyBeforeEffect) {
+        make_step_by_step(&shop, &user, &key, &wanted, &changes).await?
+    } else {
+        make(&shop, &user, &key, &wanted, &changes).await?
+    };
     if let Some(new) = new {
         return Ok(created(new));
     }
@@ -81,6 +65,74 @@ pub async fn transfer(
         Some(done) => replay(done, &wanted),
         None => Err(Error::Conflict("this Idempotency-Key is in use")),
     }
+}
+
+/// Writes the transfer down and moves the money; `None` if the key is in use.
+async fn make(
+    shop: &Shop,
+    user: &User,
+    key: &str,
+    wanted: &NewTransfer,
+    changes: &[Change],
+) -> Result<Option<Transfer>, Error> {
+    shop.db
+        .retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            let new = record(&mut tx, user, key, wanted).await?;
+            if let Some(new) = &new {
+                apply(shop, &mut tx, new.id, changes).await?;
+            }
+            tx.commit().await?;
+            Ok(new)
+        })
+        .await
+}
+
+/// The same as [`make`], in two transactions: `Bug::KeyBeforeEffect`.
+async fn make_step_by_step(
+    shop: &Shop,
+    user: &User,
+    key: &str,
+    wanted: &NewTransfer,
+    changes: &[Change],
+) -> Result<Option<Transfer>, Error> {
+    let recorded = record(&mut *shop.db.connection().await?, user, key, wanted).await?;
+    let Some(new) = recorded else {
+        return Ok(None);
+    };
+    let moved = shop.db.retry(|| async {
+        let mut tx = shop.db.begin().await?;
+        apply(shop, &mut tx, new.id, changes).await?;
+        Ok(tx.commit().await?)
+    });
+    let moved = moved.await;
+    if let Err(Error::Conflict(_)) = moved {
+        sqlx::query("DELETE FROM transfers WHERE id = $1")
+            .bind(new.id)
+            .execute(shop.db.pool())
+            .await?;
+    }
+    moved.map(|()| Some(new))
+}
+
+async fn record(
+    connection: &mut AnyConnection,
+    user: &User,
+    key: &str,
+    wanted: &NewTransfer,
+) -> Result<Option<Transfer>, Error> {
+    let new = sqlx::query_as(
+        "INSERT INTO transfers (from_user_id, to_user_id, amount_cents, idempotency_key)
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+         RETURNING id, to_user_id, amount_cents",
+    )
+    .bind(user.id)
+    .bind(wanted.to_user_id)
+    .bind(wanted.amount_cents)
+    .bind(key)
+    .fetch_optional(connection)
+    .await?;
+    Ok(new)
 }
 
 /// The transfer that this key has made.

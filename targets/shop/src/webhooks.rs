@@ -13,7 +13,6 @@ use sqlx::AnyConnection;
 
 use crate::app::Shop;
 use crate::bugs::Bug;
-use crate::db;
 use crate::error::{Answer, Error, ok};
 use crate::wallet;
 
@@ -72,7 +71,7 @@ pub async fn receive(
     verify(&shop.webhook_secret, &headers, &body)?;
     let event: Event =
         serde_json::from_slice(&body).map_err(|error| Error::Invalid(error.to_string()))?;
-    let payment: Payment = sqlx::query_as(
+    let payment: Option<Payment> = sqlx::query_as(
         "SELECT id, user_id, provider_sequence,
            (SELECT COUNT(*) FROM webhook_events WHERE event_id = $2) AS seen
          FROM payments WHERE charge_id = $1",
@@ -80,15 +79,35 @@ pub async fn receive(
     .bind(&event.charge_id)
     .bind(&event.id)
     .fetch_optional(shop.db.pool())
-    .await?
-    .ok_or(Error::NotFound("charge"))?;
-    if payment.seen == 0 {
-        db::retry(|| async {
+    .await?;
+    let payment = match payment {
+        Some(payment) => payment,
+        None if shop.bugs.has(Bug::WebhookDropped) => return Ok(ok(RECEIVED)),
+        // It may be about to be written down: the provider sends the event again.
+        None => return Err(Error::NotFound("charge")),
+    };
+    if payment.seen > 0 {
+        return Ok(ok(RECEIVED));
+    }
+    let is_new = shop
+        .db
+        .retry(|| async {
             let mut tx = shop.db.begin().await?;
-            apply(&shop, &mut tx, &event, &payment).await?;
-            Ok(tx.commit().await?)
+            let is_new = apply(&shop, &mut tx, &event, &payment).await?;
+            if is_new && !shop.bugs.has(Bug::RefundApart) {
+                refund(&mut tx, &event, &payment).await?;
+            }
+            tx.commit().await?;
+            Ok(is_new)
         })
         .await?;
+    if is_new && shop.bugs.has(Bug::RefundApart) {
+        let credited = shop.db.retry(|| async {
+            let mut tx = shop.db.begin().await?;
+            refund(&mut tx, &event, &payment).await?;
+            Ok(tx.commit().await?)
+        });
+        credited.await?;
     }
     Ok(ok(RECEIVED))
 }
@@ -106,12 +125,14 @@ fn verify(secret: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
         .map_err(|_| Error::Unauthorized)
 }
 
+/// Writes an event down, and what it says of the payment, unless it is known; answers
+/// whether it is new.
 async fn apply(
     shop: &Shop,
     tx: &mut AnyConnection,
     event: &Event,
     payment: &Payment,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let new = sqlx::query(
         "INSERT INTO webhook_events (event_id, payment_id, type, sequence)
          VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -123,7 +144,7 @@ async fn apply(
     .execute(&mut *tx)
     .await?;
     if new.rows_affected() == 0 {
-        return Ok(());
+        return Ok(false);
     }
     if event.sequence > payment.provider_sequence {
         let update = if shop.bugs.has(Bug::WebhookBackwards) {
@@ -139,7 +160,11 @@ async fn apply(
             .execute(&mut *tx)
             .await?;
     }
-    // Money that came back is the customer's, however late the news.
+    Ok(true)
+}
+
+/// Money that came back is the customer's, however late the news.
+async fn refund(tx: &mut AnyConnection, event: &Event, payment: &Payment) -> Result<(), Error> {
     if let Kind::Refunded { amount_cents } = event.kind {
         wallet::credit(tx, payment.user_id, amount_cents, "refund", &event.id).await?;
     }

@@ -1,5 +1,10 @@
-//! A shop of its own for each test: a fresh `SQLite` file, a stand-in for the
-//! payment provider, and the service's binary on a free port.
+//! A shop of its own for each test: a fresh `SQLite` file or a database that is given,
+//! a stand-in for the payment provider and for other services, and the service's binary
+//! on a free port.
+
+#![allow(dead_code)] // Each story uses a part of it.
+
+pub mod cutter;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -15,19 +20,46 @@ use sqlx::Connection;
 
 /// A key of this text is declined by the provider.
 pub const DECLINED: &str = "declined";
+/// A key of this text is charged, and the first answer about that is a 500.
+pub const UNCLEAR: &str = "unclear";
 const SECRET: &str = "whsec_test";
 
-/// The `Idempotency-Key` headers that the provider was called with.
-type Charges = Arc<Mutex<Vec<Option<String>>>>;
+/// What third parties were called with.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The `Idempotency-Key` of each charge.
+    charges: Vec<Option<String>>,
+    /// How many events other services were told of.
+    events: usize,
+}
+
+impl Heard {
+    /// The number of a charge, counted from 1; of one that repeats a key, the first's.
+    fn charge(&mut self, key: Option<String>) -> usize {
+        self.charges.push(key);
+        self.last_charge()
+    }
+
+    fn last_charge(&self) -> usize {
+        let last = self.charges.last().unwrap();
+        let mut known = self.charges.iter();
+        let first = known.position(|key| key.is_some() && key == last);
+        first.map_or(self.charges.len(), |first| first + 1)
+    }
+}
+
+type ThirdParties = Arc<Mutex<Heard>>;
 
 /// A running shop.
 pub struct Shop {
     process: Child,
     url: String,
     client: Client,
-    charges: Charges,
+    heard: ThirdParties,
+    third_parties: String,
     database: String,
-    _folder: tempfile::TempDir,
+    bugs: String,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Drop for Shop {
@@ -44,6 +76,7 @@ pub fn command(database: &str, provider: &str, bugs: &str) -> Command {
         .env("DATABASE_URL", database)
         .env("PORT", "0")
         .env("PROVIDER_URL", provider)
+        .env("EVENTS_URL", provider)
         .env("WEBHOOK_SECRET", SECRET)
         .env("SHOP_BUGS", bugs);
     command
@@ -60,33 +93,70 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite://{}", folder.path().join("shop.db").display());
         prepare(&format!("{database}?mode=rwc")).await;
-        let (provider, charges) = provider().await;
-        let mut process = command(&database, &provider, bugs)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let url = line.trim().rsplit(' ').next().unwrap().to_owned();
+        let mut shop = Shop::on(&database, bugs).await;
+        shop.folder = Some(folder);
+        shop
+    }
+
+    /// Starts one on a database that stands.
+    pub async fn on(database: &str, bugs: &str) -> Shop {
+        let (third_parties, heard) = third_parties().await;
+        let (process, url) = run(command(database, &third_parties, bugs)).await;
         Shop {
             process,
             url,
             client: Client::new(),
-            charges,
-            database,
-            _folder: folder,
+            heard,
+            third_parties,
+            database: database.to_owned(),
+            bugs: bugs.to_owned(),
+            folder: None,
         }
+    }
+
+    /// Kills it, and starts it anew.
+    pub async fn die_and_rise(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let command = command(&self.database, &self.third_parties, &self.bugs);
+        (self.process, self.url) = run(command).await;
     }
 
     /// How often the provider was called, a key an entry.
     pub fn charges(&self) -> Vec<Option<String>> {
-        self.charges.lock().unwrap().clone()
+        self.heard.lock().unwrap().charges.clone()
+    }
+
+    /// How many events other services were told of.
+    pub fn events(&self) -> usize {
+        self.heard.lock().unwrap().events
+    }
+
+    /// What third parties were called with is of no interest any more.
+    pub fn forget(&self) {
+        *self.heard.lock().unwrap() = Heard::default();
+    }
+
+    /// Sends a request of a user, with an idempotency key if that is not empty. If it
+    /// pays, the provider's event follows.
+    pub async fn send(
+        &self,
+        user: &str,
+        request: &str,
+        key: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
+        let (status, answer) = self.ask(user, request, key, body).await;
+        if request == "POST /api/payments" && status.is_success() {
+            let event = captured(self.heard.lock().unwrap().last_charge());
+            let (first, second) = (self.event(&event).await, self.event(&event).await);
+            assert!([first, second].contains(&200), "{first}, {second}");
+        }
+        (status, answer)
     }
 
     /// Sends a request of a user, with an idempotency key if that is not empty.
-    pub async fn send(
+    pub async fn ask(
         &self,
         user: &str,
         request: &str,
@@ -163,6 +233,31 @@ impl Shop {
     }
 }
 
+/// Starts a shop, and waits until it listens at an address.
+async fn run(mut command: Command) -> (Child, String) {
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(process.stdout.take().unwrap());
+    // What it connects to may be served by this very thread.
+    let line = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        line
+    });
+    let line = line.await.unwrap();
+    let url = line.trim().rsplit(' ').next().unwrap();
+    (process, url.to_owned())
+}
+
+/// The provider's event of the charge of this number.
+fn captured(number: usize) -> Value {
+    json!({
+        "id": format!("evt_{number}"),
+        "type": "payment.captured",
+        "sequence": 1,
+        "charge_id": format!("ch_{number}"),
+    })
+}
+
 /// Makes schema and fixtures.
 async fn prepare(database: &str) {
     let mut connection = sqlx::SqliteConnection::connect(database).await.unwrap();
@@ -175,23 +270,34 @@ async fn prepare(database: &str) {
     connection.close().await.unwrap();
 }
 
-/// Starts the stand-in for the payment provider.
-async fn provider() -> (String, Charges) {
-    let charges = Charges::default();
-    let seen = charges.clone();
+/// Starts the stand-in for the payment provider and other services.
+async fn third_parties() -> (String, ThirdParties) {
+    let heard = ThirdParties::default();
+    let (of_charges, of_events) = (heard.clone(), heard.clone());
     let charge = move |headers: HeaderMap, Json(charge): Json<Value>| async move {
         let key = headers.get("idempotency-key");
         let key = key.map(|key| key.to_str().unwrap().to_owned());
-        seen.lock().unwrap().push(key);
+        let mut heard = of_charges.lock().unwrap();
+        let is_first = !heard.charges.contains(&key);
+        let number = heard.charge(key);
+        if charge["reference"] == UNCLEAR && is_first {
+            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({})));
+        }
         if charge["reference"] == DECLINED {
             return (StatusCode::PAYMENT_REQUIRED, Json(json!({})));
         }
-        let done = json!({ "id": "ch_test", "status": "succeeded" });
+        let done = json!({ "id": format!("ch_{number}"), "status": "succeeded" });
         (StatusCode::CREATED, Json(done))
     };
-    let router = Router::new().route("/charges", post(charge));
+    let event = move || async move {
+        of_events.lock().unwrap().events += 1;
+        StatusCode::ACCEPTED
+    };
+    let router = Router::new()
+        .route("/charges", post(charge))
+        .route("/events", post(event));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (url, charges)
+    (url, heard)
 }
