@@ -19,7 +19,7 @@ const DEADHEAT: &str = env!("CARGO_BIN_EXE_deadheat");
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
     let bugs = match (arguments.next().as_deref(), arguments.next()) {
-        (None, _) => common::bugs()?,
+        (None, _) => common::SHOP.bugs()?,
         (Some("--bugs"), Some(bugs)) => bugs.split(',').map(str::to_owned).collect(),
         _ => return Err("known is --bugs NAME,NAME".into()),
     };

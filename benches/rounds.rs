@@ -1,6 +1,7 @@
 //! What deadheat itself costs: rounds per second on the bundled shop, beside the
 //! same requests sent one after the other with no gate, between the same restores and
-//! judged alike. Both take turns, scenario by scenario, in one run.
+//! judged alike, by all but the outcome, which costs rounds of its own
+//! (`benches/outcomes.rs`). Both take turns, scenario by scenario, in one run.
 //!
 //! `cargo bench --bench rounds` prints one table. Scenarios with a client that
 //! hangs up are left out: after one, deadheat waits on purpose until the database
@@ -12,7 +13,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{CALLS, Failure, Mode};
+use common::{CALLS, Failure, Judges, Mode, SHOP};
 use deadheat::generate::{Generator, round_seed};
 use deadheat::model::engine::Engine;
 use deadheat::model::scenario::Scenario;
@@ -86,9 +87,13 @@ async fn main() -> Result<(), Failure> {
 }
 
 async fn measure(group: &Group) -> Result<(), Failure> {
-    let (mut stage, _) = common::shop(group.mode, "").await?;
-    let engine = stage.engine();
-    let (mut plain, _) = common::shop(Mode::Free(engine), "").await?;
+    let judges = Judges {
+        outcomes: false,
+        ..Judges::ALL
+    };
+    let (mut stage, _) = SHOP.stage(group.mode, "", judges).await?;
+    let plain = Mode::Free(stage.engine());
+    let (mut plain, _) = SHOP.stage(plain, "", judges).await?;
     let generator = Generator::new(stage.target(), stage.pools(), group.calls)?;
     let (mut racing, mut one_by_one) = (Duration::ZERO, Duration::ZERO);
     let mut made = 0;

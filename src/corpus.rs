@@ -89,16 +89,19 @@ impl Corpus {
         Ok(files)
     }
 
-    /// Keeps a finding; one of the same rule and operations is replaced.
+    /// Keeps a finding; one of the same rule, operations and faults is replaced.
     /// Returns its file.
     pub fn keep(&self, finding: &Finding) -> Result<PathBuf, CorpusError> {
         let operations: Vec<&str> = finding.scenario.operations().into_iter().collect();
-        let name = format!(
+        let mut name = format!(
             "{}-{}-{}",
             finding.oracle,
             finding.name,
             operations.join("-")
         );
+        for fault in &finding.scenario.faults {
+            name = format!("{name}-{}", fault.kind);
+        }
         let path = self
             .folder
             .join(format!("{}-{}.json", file_name(&name), finding.engine));

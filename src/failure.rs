@@ -93,7 +93,7 @@ impl Failure {
             | Failure::Service(_)
             | Failure::Drive(_)
             | Failure::Gate(_)
-            | Failure::Stub(StubError::Listen { .. })
+            | Failure::Stub(StubError::Listen { .. } | StubError::Client(_))
             | Failure::NothingJudged { .. }
             | Failure::Report { .. } => Exit::Environment,
             Failure::Internal(_) => Exit::Internal,

@@ -1,5 +1,6 @@
 //! Holding what comes until it is let go. Nothing stays held: what is let go by
-//! nobody goes when its [`Go`] is dropped, when holding ends, or with who holds.
+//! nobody goes when its [`Go`] is dropped, when holding ends, or with who holds. What
+//! is held can also be struck, with whatever those who hold it can be struck with.
 
 use tokio::sync::{oneshot, watch};
 
@@ -43,6 +44,12 @@ impl Holding {
         *self.0.borrow()
     }
 
+    /// Waits until nothing is held.
+    pub async fn off(&mut self) {
+        // Without a switch nothing is held either.
+        let _ = self.0.wait_for(|now| !now.on).await;
+    }
+
     /// Waits until what was held at that time is let go together.
     pub async fn released(&mut self, since: Hold) {
         // Without a switch nothing is held either.
@@ -50,31 +57,38 @@ impl Holding {
     }
 }
 
-/// The right to let what is held go, once. Dropped, it lets it go as well.
+/// The right to let what is held go, once, or to strike it with an `S`. Dropped, it
+/// lets it go as well.
 #[derive(Debug)]
-pub struct Go(oneshot::Sender<()>);
+pub struct Go<S>(oneshot::Sender<S>);
 
 /// The other end of a [`Go`].
 #[derive(Debug)]
-pub struct Gone(oneshot::Receiver<()>);
+pub struct Gone<S>(oneshot::Receiver<S>);
 
 /// The right to let something go, and what that waits for.
-pub fn held() -> (Go, Gone) {
+pub fn held<S>() -> (Go<S>, Gone<S>) {
     let (go, gone) = oneshot::channel();
     (Go(go), Gone(gone))
 }
 
-impl Go {
+impl<S> Go<S> {
     /// Lets it go. Nothing happens if it is gone already.
     pub fn run(self) {
-        // The other end is gone where there is nothing to let go.
-        let _ = self.0.send(());
+        drop(self);
+    }
+
+    /// Strikes it. Nothing happens if it is gone already.
+    pub fn strike(self, with: S) {
+        // The other end is gone where there is nothing to strike.
+        let _ = self.0.send(with);
     }
 }
 
-impl Gone {
-    /// Waits until it may go: its [`Go`] was run, or dropped.
-    pub async fn wait(self) {
-        let _ = self.0.await;
+impl<S> Gone<S> {
+    /// Waits until it may go: its [`Go`] was run, or dropped. Tells what it was struck
+    /// with, if it was.
+    pub async fn wait(self) -> Option<S> {
+        self.0.await.ok()
     }
 }

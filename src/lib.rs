@@ -8,14 +8,15 @@
 //! 3. [`generate`]: from a seed to a [scenario](model::scenario);
 //! 4. [`round`]: restore, set up, race, settle, observe, judge;
 //! 5. [`schedule`]: which call moves next, where that can be decided;
-//! 6. [`oracle`]: from what happened to a [verdict](model::verdict);
+//! 6. [`oracle`]: from what happened to a [verdict](model::verdict); and, above all,
+//!    whether [some one-at-a-time order](oracle::outcome) of the calls explains it;
 //! 7. [`hunt`]: round after round, and what becomes of a violation;
 //! 8. [`shrink`]: from a failing scenario to one that a person would have written;
 //! 9. [`corpus`]: findings on disk;
 //! 10. [`report`]: what is told of it all.
 //!
-//! [`gate`] stands between a service and its PostgreSQL server and holds SQL steps;
-//! [`wire`] is the protocol that it speaks.
+//! [`gate`] stands between a service and its PostgreSQL server, holds SQL steps, and
+//! strikes them with [faults](model::fault); [`wire`] is the protocol that it speaks.
 //!
 //! ARCHITECTURE.md tells the same at more length, with who may know whom.
 

@@ -177,6 +177,12 @@ impl Process {
         // Dropping it kills the rest of the group.
     }
 
+    /// Kills the group, and waits for the end of its first process.
+    pub async fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.ends_within(END_WITHIN).await;
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = guard::procfs::id(self.pid) {
             // The one failure there is means that all of it has ended.

@@ -4,24 +4,30 @@
 //! service lets it be. It knows neither how scenarios are found nor what becomes
 //! of a verdict.
 
+mod explain;
 mod gated;
+mod outsiders;
+mod race;
 mod trace;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::drive::{Driver, Flight, Jar, Shot, Trigger};
+use crate::drive::Jar;
 use crate::failure::Failure;
-use crate::model::history::{Ending, Expected, History, Made, Request};
+use crate::model::fault::FaultKind;
+use crate::model::history::{Died, Ending, History, Made};
 use crate::model::observed::{Effects, InvariantRows, Observed};
-use crate::model::scenario::{Call, RetryWhen, Role, Scenario, SetupCall};
+use crate::model::scenario::{Scenario, SetupCall};
 use crate::model::schedule::Schedule;
 use crate::model::verdict::Verdict;
 use crate::oracle;
 use crate::schedule::Scheduler;
+use crate::service::ServiceError;
 use crate::stage::{Stage, rows};
-use crate::target::error::TargetError;
 use crate::target::request::{Rendering, Session};
+
+pub use explain::Explained;
 
 /// After a client has left, the service may still be at work on its request, and
 /// nobody is told when it ends: the database has to be quiet for this long, some
@@ -39,8 +45,22 @@ pub struct Round {
     pub history: History,
     /// What all the oracles say together.
     pub verdict: Verdict,
-    /// Whether the service left the schedule that it was to follow.
+    /// Whether the service left the schedule that it was to follow, or went past a
+    /// fault that was to strike it.
     pub diverged: bool,
+    /// Whether a one-at-a-time order explains what it left.
+    pub explained: Explained,
+    /// The one-at-a-time rounds that it took to tell.
+    pub one_by_one: u64,
+}
+
+/// A round that was made and is yet to be judged.
+struct Unjudged {
+    history: History,
+    /// Where the service left what was expected of it.
+    diverged: Option<String>,
+    /// That the database never came to rest, and why.
+    busy: Option<String>,
 }
 
 /// How the race of a round is made.
@@ -49,8 +69,9 @@ enum Manner<'a> {
     Free,
     /// Step by step, as a scheduler says that is ready for it.
     Gated(&'a mut dyn Scheduler),
-    /// One request after the other.
-    OneByOne,
+    /// One request after the other, some of them, in this order; all counters moved on
+    /// to a region of this number's.
+    OneByOne { order: &'a [usize], number: i64 },
 }
 
 /// What an actor has gathered in this round.
@@ -64,6 +85,27 @@ struct Gathered {
 type Actors = HashMap<Option<String>, Gathered>;
 
 impl Round {
+    /// One that could not begin.
+    fn unclear(why: String) -> Round {
+        Round {
+            history: History::default(),
+            verdict: Verdict::Inconclusive(why),
+            diverged: false,
+            explained: Explained::NotAsked,
+            one_by_one: 0,
+        }
+    }
+
+    /// Whether there is anything that an order of its calls could explain: nothing else
+    /// is wrong, and it is more than one call that was answered.
+    fn may_be_asked(&self, scenario: &Scenario) -> bool {
+        let calls = &self.history.calls;
+        let is_plain = calls.len() < 2
+            && scenario.faults.is_empty()
+            && calls.iter().all(|call| call.answer().is_some());
+        self.verdict == Verdict::Holds && !is_plain
+    }
+
     /// Who moved when, if that was decided at the gate.
     pub fn schedule(&self) -> Option<Schedule> {
         let steps = &self.history.steps;
@@ -91,74 +133,161 @@ impl Stage {
     /// Makes one round of a scenario, its requests sent one after the other: what the
     /// cost of a round is measured against. Times count from each request's start.
     pub async fn one_by_one(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
-        self.make(scenario, Manner::OneByOne).await
+        let order: Vec<usize> = (0..scenario.race.len()).collect();
+        let manner = Manner::OneByOne {
+            order: &order,
+            number: 0,
+        };
+        self.make(scenario, manner).await
     }
 
+    /// Makes a round and judges it.
     async fn make(&mut self, scenario: &Scenario, manner: Manner<'_>) -> Result<Round, Failure> {
+        let is_race = !matches!(manner, Manner::OneByOne { .. });
+        let unjudged = match self.make_unjudged(scenario, manner).await? {
+            Ok(unjudged) => unjudged,
+            Err(why) => return Ok(Round::unclear(why)),
+        };
+        let Unjudged {
+            history,
+            diverged,
+            busy,
+        } = unjudged;
+        let is_busy = busy.is_some();
+        let mut round = Round {
+            diverged: diverged.is_some(),
+            verdict: match busy.or(diverged) {
+                Some(why) => Verdict::Inconclusive(why),
+                None => oracle::judge(&history, &self.observe(&history).await?),
+            },
+            history,
+            explained: Explained::NotAsked,
+            one_by_one: 0,
+        };
+        let asks = self.asks_outcomes && self.outcomes.is_some();
+        let outcome = if asks && is_race && round.may_be_asked(scenario) {
+            Some(self.outcome(&round.history).await?)
+        } else {
+            None
+        };
+        self.heal(&round, is_busy).await?;
+        if let Some(outcome) = outcome {
+            let (explained, rounds) = self.explain(scenario, &round.history, &outcome).await?;
+            if let Explained::ByNone(violation) = &explained {
+                round.verdict = Verdict::Violated(vec![violation.clone()]);
+            }
+            (round.explained, round.one_by_one) = (explained, rounds);
+        }
+        Ok(round)
+    }
+
+    /// Makes a round, up to where it can be judged; the inner `Err` says why it could
+    /// not begin.
+    async fn make_unjudged(
+        &mut self,
+        scenario: &Scenario,
+        manner: Manner<'_>,
+    ) -> Result<Result<Unjudged, String>, Failure> {
         let made = self.make_standing(scenario, manner).await;
-        if matches!(made, Err(Failure::Drive(_))) {
+        if matches!(made, Err(Failure::Drive(_)) | Ok(Err(_))) {
             // That it died says more than that nothing listens there.
-            self.service.check_lost().await?;
+            if let Some(died) = self.died(scenario, true).await? {
+                let history = History {
+                    died: Some(died),
+                    ..History::default()
+                };
+                return Ok(Ok(Unjudged {
+                    history,
+                    diverged: None,
+                    busy: None,
+                }));
+            }
         }
         made
+    }
+
+    /// Sees that the service lives, some connection having been lost, or none. What
+    /// dies of a fault is not the environment's affair, and is told.
+    async fn died(&mut self, scenario: &Scenario, lost: bool) -> Result<Option<Died>, Failure> {
+        let lives = if lost {
+            self.service.check_lost().await
+        } else {
+            self.service.check().await
+        };
+        match (lives, scenario.faults.first()) {
+            (Err(died @ ServiceError::Died { .. }), Some(fault)) => Ok(Some(Died {
+                operation: scenario.race[fault.call].operation.clone(),
+                why: died.to_string(),
+            })),
+            (lives, _) => Ok(lives.map(|()| None)?),
+        }
+    }
+
+    async fn start_anew(&mut self) -> Result<(), Failure> {
+        self.service.restart(&self.target).await?;
+        self.reconnect()?;
+        if let Some(gating) = &mut self.gating {
+            gating.learn_anew().await;
+        }
+        Ok(())
     }
 
     async fn make_standing(
         &mut self,
         scenario: &Scenario,
         manner: Manner<'_>,
-    ) -> Result<Round, Failure> {
+    ) -> Result<Result<Unjudged, String>, Failure> {
         let actors = match self.begin(scenario).await? {
             Ok(actors) => actors,
-            Err(why) => {
-                self.service.check_lost().await?;
-                return Ok(Round {
-                    history: History::default(),
-                    verdict: Verdict::Inconclusive(why),
-                    diverged: false,
-                });
-            }
+            Err(why) => return Ok(Err(why)),
         };
-        let (history, diverged) = match manner {
+        let (mut history, diverged) = match manner {
             Manner::Free => (self.race(scenario, &actors).await?, None),
             Manner::Gated(scheduler) => self.gated_race(scenario, &actors, scheduler).await?,
-            Manner::OneByOne => (self.in_a_row(scenario, &actors).await?, None),
+            Manner::OneByOne { order, number } => {
+                if number > 0 {
+                    self.database.move_counters(number).await?;
+                }
+                (self.in_a_row(scenario, &actors, order).await?, None)
+            }
         };
+        let mut faults = scenario.faults.iter();
+        let killed = faults.any(|fault| fault.kind == FaultKind::Killed);
         if let Some(gating) = &mut self.gating {
-            gating.calm = history.calls.iter().all(|call| call.answer().is_some());
+            // Who was killed is at work no more.
+            let over = |call: &Made| call.answer().is_some() || killed && call.struck;
+            gating.calm = history.calls.iter().all(over);
         }
         let dropped = |call: &Made| matches!(call.ending, Ending::Dropped(_));
-        if history.calls.iter().any(dropped) {
-            self.service.check_lost().await?;
-        } else {
-            self.service.check().await?;
-        }
-        let busy = self.settle(&history).await?;
-        let verdict = if let Some(busy) = &busy {
+        // What a kill has cut off tells of no other death.
+        let lost = !killed && history.calls.iter().any(dropped);
+        history.died = self.died(scenario, lost).await?;
+        let busy = self.settle(&history).await?.map(|busy| {
             let limit = humantime::format_duration(SETTLE_WITHIN);
-            Verdict::Inconclusive(format!(
+            format!(
                 "{limit} after the last answer the service was still at work in the database: {busy}"
-            ))
-        } else if let Some(diverged) = &diverged {
-            Verdict::Inconclusive(diverged.to_string())
-        } else {
-            let observed = self.observe(&history).await?;
-            oracle::judge(&history, &observed)
-        };
-        if busy.is_some() || history.calls.iter().any(never_answered) {
-            // What hangs holds locks and connections that the next round needs.
-            self.service.restart(&self.target).await?;
-            self.driver = Driver::new(self.service.urls())?;
-        }
-        Ok(Round {
+            )
+        });
+        Ok(Ok(Unjudged {
             history,
-            verdict,
-            diverged: diverged.is_some(),
-        })
+            diverged,
+            busy,
+        }))
+    }
+
+    /// Starts a service anew that hangs, or has died: what hangs holds locks and
+    /// connections that the next round needs.
+    async fn heal(&mut self, round: &Round, busy: bool) -> Result<(), Failure> {
+        let history = &round.history;
+        if busy || history.died.is_some() || history.calls.iter().any(never_answered) {
+            self.start_anew().await?;
+        }
+        Ok(())
     }
 
     /// Restores and sets up; the inner `Err` says why the round cannot go on.
     async fn begin(&mut self, scenario: &Scenario) -> Result<Result<Actors, String>, Failure> {
+        self.stubs.forget();
         match &mut self.gating {
             Some(gating) => {
                 gating.uncalled(self.database.restore()).await?;
@@ -169,9 +298,8 @@ impl Stage {
                 self.database.restore().await?;
             }
         }
-        self.stubs.forget();
         if self.service.after_restore(&self.target).await? {
-            self.driver = Driver::new(self.service.urls())?;
+            self.reconnect()?;
         }
         let mut actors = Actors::new();
         for call in &scenario.setup {
@@ -179,6 +307,7 @@ impl Stage {
                 return Ok(Err(why));
             }
         }
+        self.stubs.settle().await?;
         Ok(Ok(actors))
     }
 
@@ -228,94 +357,8 @@ impl Stage {
         }))
     }
 
-    /// The race's requests, as they will be sent.
-    fn shots(&self, scenario: &Scenario, actors: &Actors) -> Result<Vec<Shot>, TargetError> {
-        let nobody = Gathered::default();
-        let urls = self.service.urls();
-        let calls = scenario.race.iter().enumerate();
-        calls
-            .map(|(index, call)| {
-                let gathered = actors.get(&call.actor).unwrap_or(&nobody);
-                // Neighbours go to different replicas: a lock that lives in one
-                // process must not hide a race that two of them have.
-                let replica = index % urls.len();
-                let mut request = self.target.request(Rendering {
-                    operation: &call.operation,
-                    actor: call.actor.as_deref(),
-                    values: &call.values,
-                    key: call.key.as_deref(),
-                    replica,
-                    session: &gathered.session,
-                    setup: false,
-                })?;
-                gathered.jar.add_to(&mut request, &urls[replica]);
-                Ok(Shot {
-                    replica,
-                    request,
-                    trigger: trigger(call),
-                    hang_up: call.hang_up,
-                })
-            })
-            .collect()
-    }
-
-    /// Fires the race and waits for every end.
-    async fn race(&mut self, scenario: &Scenario, actors: &Actors) -> Result<History, Failure> {
-        let shots = self.shots(scenario, actors)?;
-        let limit = self.target.file.service.answer_within;
-        let flights = self.driver.race(&shots, limit).await?;
-        Ok(History {
-            calls: self.all_made(scenario, shots, flights),
-            steps: Vec::new(),
-        })
-    }
-
-    /// Sends each request of a race once the one before has ended.
-    async fn in_a_row(&mut self, scenario: &Scenario, actors: &Actors) -> Result<History, Failure> {
-        let mut shots = self.shots(scenario, actors)?;
-        let limit = self.target.file.service.answer_within;
-        let mut flights = Vec::new();
-        for shot in &mut shots {
-            shot.trigger = Trigger::Barrier;
-            shot.hang_up = None;
-            flights.extend(self.driver.race(std::slice::from_ref(shot), limit).await?);
-        }
-        Ok(History {
-            calls: self.all_made(scenario, shots, flights),
-            steps: Vec::new(),
-        })
-    }
-
-    fn all_made(&self, scenario: &Scenario, shots: Vec<Shot>, flights: Vec<Flight>) -> Vec<Made> {
-        let calls = scenario.race.iter().zip(shots).zip(flights);
-        calls
-            .map(|((call, shot), flight)| {
-                let succeeded = matches!(&flight.ending, Ending::Answered(answer)
-                    if self.target.succeeded(&call.operation, answer));
-                self.made(call, shot.request, succeeded, flight)
-            })
-            .collect()
-    }
-
-    fn made(&self, call: &Call, request: Request, succeeded: bool, flight: Flight) -> Made {
-        Made {
-            operation: call.operation.clone(),
-            key: call.key.clone(),
-            request,
-            released_us: flight.released_us,
-            ended_us: flight.ended_us,
-            ending: flight.ending,
-            succeeded,
-            expected: Expected {
-                answers: self.target.operations[&call.operation]
-                    .section
-                    .answers
-                    .clone(),
-            },
-        }
-    }
-
-    /// Waits until nothing of the race is still at work in the database.
+    /// Waits until nothing of the race is still at work: what the service does in the
+    /// database, and what third parties call it for because of that.
     async fn settle(&mut self, history: &History) -> Result<Option<String>, Failure> {
         let left = |call: &Made| !matches!(call.ending, Ending::Answered(_));
         let quiet = if history.calls.iter().any(left) {
@@ -323,7 +366,12 @@ impl Stage {
         } else {
             Duration::ZERO
         };
-        Ok(self.database.settle(quiet, SETTLE_WITHIN).await?)
+        loop {
+            let busy = self.database.settle(quiet, SETTLE_WITHIN).await?;
+            if !self.stubs.settle().await? || busy.is_some() {
+                return Ok(busy);
+            }
+        }
     }
 
     /// Asks the database and the stand-ins what the oracles want to know.
@@ -364,19 +412,4 @@ impl Stage {
 
 fn never_answered(call: &Made) -> bool {
     matches!(call.ending, Ending::NoAnswer { .. })
-}
-
-/// What releases a call's last byte.
-fn trigger(call: &Call) -> Trigger {
-    match call.role {
-        Role::Original | Role::Duplicate { .. } | Role::Bystander => Trigger::Barrier,
-        Role::Retry { of, when } => match when {
-            RetryWhen::InFlight { after_us } => Trigger::After {
-                of,
-                delay: Duration::from_micros(after_us),
-            },
-            RetryWhen::AfterAnswer => Trigger::Answered { of },
-            RetryWhen::AfterHangUp => Trigger::HungUp { of },
-        },
-    }
 }

@@ -28,6 +28,9 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// lives on without listening costs this once, for the next round ends the run.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a process that ends may take to close its sockets.
+const CLOSES_WITHIN: Duration = Duration::from_millis(20);
+
 /// The replicas of a service.
 #[derive(Debug)]
 pub struct Service {
@@ -88,10 +91,7 @@ impl Service {
                     Some(port) => fixed_port(*port.get_ref())?,
                     None => free_port()?,
                 };
-                let env = self.env(target, port, replica)?;
-                let process =
-                    Process::spawn(command.get_ref(), &target.folder, &env, &self.start.guard)
-                        .map_err(ServiceError::Start)?;
+                let process = self.spawn(target, command.get_ref(), port, replica)?;
                 self.processes.push(process);
                 let url = format!("http://127.0.0.1:{port}");
                 self.urls.push(Url::parse(&url).map_err(ServiceError::Url)?);
@@ -106,6 +106,18 @@ impl Service {
             self.ready(target, replica).await?;
         }
         Ok(())
+    }
+
+    fn spawn(
+        &self,
+        target: &Target,
+        command: &str,
+        port: u16,
+        replica: usize,
+    ) -> Result<Process, ServiceError> {
+        let env = self.env(target, port, replica)?;
+        Process::spawn(command, &target.folder, &env, &self.start.guard)
+            .map_err(ServiceError::Start)
     }
 
     fn env(
@@ -130,7 +142,7 @@ impl Service {
     }
 
     /// Waits until a replica is ready.
-    async fn ready(&mut self, target: &Target, replica: usize) -> Result<(), ServiceError> {
+    pub async fn ready(&mut self, target: &Target, replica: usize) -> Result<(), ServiceError> {
         let section = &target.file.service;
         let begun = Instant::now();
         loop {
@@ -205,6 +217,10 @@ impl Service {
     /// a moment before it can be seen to have ended.
     pub async fn check_lost(&mut self) -> Result<(), ServiceError> {
         for replica in 0..self.processes.len() {
+            // The one that it listens at may be the last that it closes.
+            if self.ask(None, replica).await.is_ok() {
+                self.processes[replica].ends_within(CLOSES_WITHIN).await;
+            }
             if self.ask(None, replica).await.is_err() {
                 self.processes[replica].ends_within(ENDS_WITHIN).await;
             }
@@ -252,6 +268,27 @@ impl Service {
         self.run(target).await
     }
 
+    /// Kills a replica, as the system does that runs out of memory. Nothing is done to
+    /// one that deadheat did not start.
+    pub async fn kill(&mut self, replica: usize) {
+        if let Some(process) = self.processes.get_mut(replica) {
+            process.kill().await;
+        }
+    }
+
+    /// Starts a replica that was killed again, at its address.
+    pub fn revive(&mut self, target: &Target, replica: usize) -> Result<(), ServiceError> {
+        let Some(command) = &target.file.service.start else {
+            return Ok(());
+        };
+        let port = self.urls[replica]
+            .port_or_known_default()
+            .unwrap_or_default();
+        let process = self.spawn(target, command.get_ref(), port, replica)?;
+        self.processes[replica] = process;
+        Ok(())
+    }
+
     /// Stops every replica.
     pub async fn stop(mut self) {
         self.end().await;
@@ -264,8 +301,29 @@ impl Service {
     }
 }
 
-/// A port that nobody listens on now.
+/// Where the system takes the ports of connections from that go out.
+const OUTGOING: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// The lowest port that a replica is given.
+const LOWEST_PORT: u16 = 10_000;
+
+/// How many ports below those are looked at.
+const LOOKS: usize = 50;
+
+/// A port that nobody listens on now. It is none of those that connections go out from:
+/// of the many that a run makes one could take it while a replica that was killed is
+/// started again.
 fn free_port() -> Result<u16, ServiceError> {
+    let first_outgoing = std::fs::read_to_string(OUTGOING).ok();
+    let first_outgoing =
+        first_outgoing.and_then(|range| range.split_whitespace().next()?.parse().ok());
+    let quiet = LOWEST_PORT..first_outgoing.unwrap_or(LOWEST_PORT);
+    for _ in 0..if quiet.is_empty() { 0 } else { LOOKS } {
+        let port = rand::random_range(quiet.clone());
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())

@@ -4,12 +4,13 @@
 mod gating;
 mod habits;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::database::{self, Database, Source};
+use crate::database::{self, Database, Source, quoted};
 use crate::drive::Driver;
 use crate::failure::Failure;
 use crate::generate::{Pools, pool_queries};
@@ -17,6 +18,8 @@ use crate::guard::Guard;
 use crate::model::Row;
 use crate::model::engine::Engine;
 use crate::model::scenario::Scenario;
+use crate::model::step::{Action, Step};
+use crate::oracle::outcome::{Knowledge, Memory};
 use crate::process::Process;
 use crate::service::{self, Service, Start};
 use crate::stub::Stubs;
@@ -24,7 +27,7 @@ use crate::target::Target;
 use crate::target::error::Problem;
 use crate::target::file::PrepareStep;
 
-pub(crate) use gating::Gating;
+pub(crate) use gating::{Gating, LISTEN_FIRST};
 
 /// A key that no call carries: to try the `once` queries before the first round.
 const NO_KEY: &str = "deadheat-no-key";
@@ -49,11 +52,13 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// Whether a gate stands before the database, if it is PostgreSQL.
     pub gated: bool,
+    /// Whether it is asked for each race if an order of its calls explains it.
+    pub outcomes: bool,
 }
 
 /// Everything that a round needs, standing.
 pub struct Stage {
-    pub(crate) target: Target,
+    pub(crate) target: Arc<Target>,
     pub(crate) database: Box<dyn Database>,
     pub(crate) stubs: Stubs,
     pub(crate) service: Service,
@@ -61,6 +66,10 @@ pub struct Stage {
     pub(crate) pools: Pools,
     /// `None` where all races are free.
     pub(crate) gating: Option<Gating>,
+    /// What one-at-a-time rounds have told; `None` where nobody asks.
+    pub(crate) outcomes: Option<Memory>,
+    /// Whether it matters now what they tell.
+    pub(crate) asks_outcomes: bool,
 }
 
 impl Stage {
@@ -88,6 +97,7 @@ impl Stage {
         }
         service::build(&target, guard).await?;
         prepare(&target, database.as_mut(), guard, tell).await?;
+        let target = Arc::new(target);
         let (tell_requests, third_parties) = mpsc::unbounded_channel();
         let stubs = Stubs::start(&target, tell_requests).await?;
         let wanted = options.gated && engine == Engine::Postgres;
@@ -126,7 +136,19 @@ impl Stage {
         }
         let pools = draw_pools(&target, database.as_mut()).await?;
         try_rules(&target, database.as_mut()).await?;
-        let driver = Driver::new(service.urls())?;
+        let outcomes = if options.outcomes {
+            let mut knowledge = Knowledge::new(target.allowances.clone(), SystemTime::now());
+            for counted in database.counted_columns().await? {
+                let (table, column) = &counted.column;
+                let parent = counted.refers_to.as_ref();
+                let parent = parent.map(|(table, column)| (table.as_str(), column.as_str()));
+                knowledge.counted((table, column), parent);
+            }
+            Some(Memory::new(knowledge))
+        } else {
+            None
+        };
+        let driver = connect(&service, &stubs)?;
         Ok(Stage {
             target,
             database,
@@ -135,12 +157,36 @@ impl Stage {
             driver,
             pools,
             gating,
+            outcomes,
+            asks_outcomes: true,
         })
+    }
+
+    /// After the service was restarted: it has new addresses.
+    pub(crate) fn reconnect(&mut self) -> Result<(), Failure> {
+        self.driver = connect(&self.service, &self.stubs)?;
+        Ok(())
     }
 
     /// Whether a gate stands before the database.
     pub fn is_gated(&self) -> bool {
         self.gating.is_some()
+    }
+
+    /// Whether a step asks a third party that calls the service back for it.
+    pub fn calls_back(&self, step: &Step) -> bool {
+        let Action::ThirdParty { stub, request } = &step.action else {
+            return false;
+        };
+        let stub = self.target.file.stubs.get(stub);
+        let mut answers = stub.into_iter().flat_map(|stub| &stub.answers);
+        answers.any(|answer| answer.webhook.is_some() && answer.request.get_ref() == request)
+    }
+
+    /// Whether rounds from here on are asked for an order that explains them, which costs
+    /// rounds; at first they are.
+    pub fn ask_outcomes(&mut self, asks: bool) {
+        self.asks_outcomes = asks;
     }
 
     /// The target that is tested.
@@ -161,6 +207,9 @@ impl Stage {
     /// Sees that a scenario of another day names only what the target still has;
     /// `Err` says what it lacks.
     pub fn can_make(&self, scenario: &Scenario) -> Result<(), String> {
+        if !scenario.faults.is_empty() && !self.is_gated() {
+            return Err("its faults strike at the gate, and there is none".to_owned());
+        }
         let setup = scenario
             .setup
             .iter()
@@ -189,6 +238,14 @@ impl Stage {
         self.database.close().await?;
         Ok(())
     }
+}
+
+/// Connections to the service; third parties call its first replica.
+fn connect(service: &Service, stubs: &Stubs) -> Result<Driver, Failure> {
+    if let Some(first) = service.urls().first() {
+        stubs.call_at(first.clone());
+    }
+    Ok(Driver::new(service.urls())?)
 }
 
 /// The engine, and why it is this one.
@@ -311,6 +368,21 @@ async fn try_rules(target: &Target, database: &mut dyn Database) -> Result<(), F
                         .help("mend the fixtures, or what the query asks"),
                 )
                 .into());
+        }
+    }
+    for allowance in target.file.allowances.values() {
+        let allowance = allowance.get_ref();
+        let Some(table) = &allowance.table else {
+            continue;
+        };
+        let column = allowance.column.as_ref();
+        let wanted = column.map_or_else(|| "*".to_owned(), |column| quoted(column.get_ref()));
+        // Without the table before it, SQLite takes a quoted name for a text.
+        let name: Vec<String> = table.get_ref().split('.').map(quoted).collect();
+        let sql = format!("SELECT t.{wanted} FROM {} t WHERE 1 = 0", name.join("."));
+        if let Err(error) = database.query(&sql, None).await {
+            let at = Problem::new(column.unwrap_or(table).span(), "this is not there");
+            return Err(of_the_file(target, &at, "", error));
         }
     }
     for operation in target.operations.values() {

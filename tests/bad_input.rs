@@ -72,6 +72,29 @@ fn an_unknown_operation_in_a_reference() {
 }
 
 #[test]
+fn a_webhook_that_cannot_be_called() {
+    let rest = "actors = ['ann', 'bob']\nbody = { item = '{{ item }}' }\n\
+                values.item = { range = [1, 2] }\n[actors.ann]\n[actors.bob]\n\
+                [[stubs.provider.answers]]\nrequest = 'POST /charges'\n";
+    let webhook = |webhook: &str| {
+        let place = target(START, &format!("{rest}webhook = {webhook}\n"));
+        place.run(&["run", "."])
+    };
+    let unknown = webhook("{ operation = 'bui' }");
+    unknown.fails(2, &["deadheat.toml:16:25", "did you mean `buy`?"]);
+    webhook("{ operation = 'buy', values = { itme = '{{ answr.id }}' } }").fails(
+        2,
+        &[
+            "deadheat.toml:16:25",
+            "`buy` is called by 2 actors, a webhook by one",
+            "`buy` uses `item`, which this webhook does not give",
+            "did you mean `item`?",
+            "there is no value `answr`",
+        ],
+    );
+}
+
+#[test]
 fn an_invariant_whose_sql_fails() {
     let place = target(
         START,
@@ -79,6 +102,19 @@ fn an_invariant_whose_sql_fails() {
     );
     let run = place.run(&["run", "."]);
     run.fails(2, &["deadheat.toml:11:7", "no such column: colour"]);
+}
+
+#[test]
+fn an_allowance_for_what_is_not_there() {
+    for (column, wrong) in [
+        ("", "no such table: itm"),
+        ("column = 'colour'", "no such column"),
+    ] {
+        let table = if column.is_empty() { "itm" } else { "item" };
+        let allowance = format!("[allowances.none]\nsays = 'x'\ntable = '{table}'\n{column}\n");
+        let run = target(START, &allowance).run(&["run", "."]);
+        run.fails(2, &["deadheat.toml", "this is not there", wrong]);
+    }
 }
 
 #[test]
@@ -300,4 +336,33 @@ fn what_cannot_be_replayed() {
     place
         .run(&["replay", &name])
         .fails(2, &["no longer fits: there is no operation `no-"]);
+}
+
+#[test]
+fn an_allowance_for_nothing_is_drawn() {
+    let place = Place::new();
+    let file = |allowance: &str| {
+        format!(
+            "[service]\n{START}\n[database]\nengines = ['sqlite']\n\
+             [operations.list]\nrequest = 'GET /'\n[allowances.lag]\nsays = 'x'\n{allowance}"
+        )
+    };
+    for (allowance, says) in [
+        ("", "name either an `answer`"),
+        ("answer = 'lst'", "did you mean `list`?"),
+        (
+            "answer = 'list'\nfield = 'total'",
+            "`total` is no place in an answer",
+        ),
+        (
+            "answer = 'list'\ncolumn = 'n'",
+            "a `column` is of a `table`",
+        ),
+        ("table = 't'\nfield = '$.n'", "a `field` is of an `answer`"),
+        ("table = 't'\nany_order = true", "have no order"),
+        ("stub = 'p'", "the file names no stub"),
+    ] {
+        place.target(&file(allowance));
+        place.run(&["run", "."]).fails(2, &["deadheat.toml", says]);
+    }
 }

@@ -39,20 +39,21 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "stage",
         &[
             "clock", "database", "drive", "failure", "gate", "generate", "guard", "model",
-            "process", "service", "stub", "target",
+            "oracle", "process", "service", "stub", "target",
         ],
     ),
     (
         "round",
         &[
-            "database", "drive", "failure", "gate", "hold", "model", "oracle", "schedule", "stage",
-            "stub", "target",
+            "database", "drive", "failure", "gate", "hold", "model", "oracle", "schedule",
+            "service", "stage", "stub", "target",
         ],
     ),
     (
         "hunt",
         &[
-            "corpus", "failure", "generate", "model", "round", "schedule", "shrink", "stage",
+            "corpus", "failure", "generate", "model", "oracle", "round", "schedule", "shrink",
+            "stage",
         ],
     ),
     (

@@ -6,6 +6,10 @@ use crate::generate::MOST_CALLS;
 use crate::model::engine::Engine;
 use crate::stage::Options;
 
+/// What is said of that which is done at the gate, where there is none.
+pub(super) const NEEDS_GATE: &str = "strikes at the gate: it needs PostgreSQL (`--engine postgres`), a \
+     service that deadheat starts, and no --free";
+
 /// Where and how the target runs.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Place {
@@ -23,6 +27,10 @@ pub(super) struct Place {
     /// decide who moves when
     #[arg(long)]
     pub free: bool,
+    /// Do not ask whether a one-at-a-time order of a race's calls explains what they
+    /// leave
+    #[arg(long)]
+    pub no_outcome: bool,
     /// Override a variable of the service
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
@@ -37,6 +45,7 @@ impl Place {
             may_reset: self.reset_database,
             env: self.env.clone(),
             gated: !self.free,
+            outcomes: !self.no_outcome,
         }
     }
 }

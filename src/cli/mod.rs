@@ -69,7 +69,7 @@ fn ended(command: Command) -> Exit {
         let stop = Stop::default();
         tokio::spawn(listen(stop.clone()));
         let ended = match command {
-            Command::Run(run) => run.run(&stop).await,
+            Command::Run(run) => Box::pin(run.run(&stop)).await,
             Command::Replay(replay) => replay.run(&stop).await,
             Command::Schema => schema::run(),
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::cli::arguments::{Place, calls, seed};
+use crate::cli::arguments::{NEEDS_GATE, Place, calls, seed};
 use crate::corpus;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -79,6 +79,14 @@ impl Replay {
             () = stop.wait() => return Ok(Exit::Interrupted),
         };
         let mut stage = opened?;
+        let has_fault = |kept: &Finding| !kept.scenario.faults.is_empty();
+        if kept.as_ref().is_some_and(has_fault) && !stage.is_gated() {
+            stage.close().await?;
+            return Err(Failure::Arguments(format!(
+                "the fault of {} {NEEDS_GATE}",
+                self.what
+            )));
+        }
         let replayed = match self.finding(kept, &stage, &folder, options.env) {
             Ok(finding) if self.exhaustive => self.every_order(finding, &mut stage, stop).await,
             Ok(finding) => self.replay(finding, &mut stage, stop).await,
@@ -224,7 +232,9 @@ impl Replay {
         for (why, times) in &unjudged {
             println!("{times} of them could not be judged: {why}");
         }
-        if let Some((round, tried)) = others {
+        if let Some((round, tried)) = others
+            && tried > 0
+        {
             let failed = round.is_some();
             finding.show(round);
             return Ok(with_others(finding, failed, tried));

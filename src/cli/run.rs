@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::arguments::{Place, calls, duration, seed};
+use crate::cli::arguments::{NEEDS_GATE, Place, calls, duration, seed};
 use crate::corpus::Corpus;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use crate::stage::Stage;
 use crate::target::Target;
 
 /// Rounds of a run that is given neither a number nor a time.
-const ROUNDS: u64 = 2000;
+const ROUNDS: u64 = 3000;
 
 /// The longest time to shrink one finding, and then to measure it.
 const SHRINK_WITHIN: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ pub(super) struct Run {
     target: PathBuf,
     #[command(flatten)]
     place: Place,
-    /// The most rounds [default: 2000, unless --for is given]
+    /// The most rounds [default: 3000, unless --for is given]
     #[arg(long, value_name = "N")]
     rounds: Option<u64>,
     /// The longest time, such as 30s or 8h
@@ -43,6 +43,11 @@ pub(super) struct Run {
     /// The fewest and the most calls of a race
     #[arg(long, value_name = "MIN..MAX", value_parser = calls, default_value = "2..8")]
     calls: (usize, usize),
+    /// Nothing but faults: cut connections, refused statements, third parties that
+    /// fail, clients that leave and processes that are killed, at every step of every
+    /// operation, and then in races
+    #[arg(long)]
+    faults: bool,
     /// Write the whole run to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -64,7 +69,7 @@ impl Run {
             })?),
             None => None,
         };
-        let mut terminal = Terminal::default();
+        let mut terminal = Terminal::default().with_faults(self.faults);
         let plan = self.plan();
         let corpus = Corpus::new(&self.corpus, &target.name);
         let guard = Guard::start()?;
@@ -75,6 +80,10 @@ impl Run {
             () = stop.wait() => return Ok(Exit::Interrupted),
         };
         let mut stage = opened?;
+        if self.faults && !stage.is_gated() {
+            stage.close().await?;
+            return Err(Failure::Arguments(format!("--faults {NEEDS_GATE}")));
+        }
         let mut emit = |event: &Event| {
             terminal.on(event);
             if let Some(json) = &mut json {
@@ -104,6 +113,7 @@ impl Run {
             rounds,
             budget: self.budget,
             calls: self.calls,
+            faults: self.faults,
             keep_going: self.keep_going,
             shrink_within: SHRINK_WITHIN,
             measure: MEASURE,

@@ -37,6 +37,36 @@ pub enum Source {
     },
 }
 
+/// A row that came or went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The table, with its schema where that is not the usual one.
+    pub table: String,
+    /// Whether it came.
+    pub is_new: bool,
+    /// The row, whole.
+    pub row: Row,
+}
+
+/// A column whose values come from a counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Table and column.
+    pub column: (String, String),
+    /// The table and the column that it takes them from, if it is not its own counter's.
+    pub refers_to: Option<(String, String)>,
+}
+
+/// How far counters are moved on for one round; no round generates as many ids.
+const FAR: i64 = 20_000;
+
+/// How far the counter of this number is moved on for a round: in no two rounds, and for
+/// no two counters, to the same region.
+fn step(round: i64, counter: usize) -> i64 {
+    let apart = 100 + 13 * (round % 7);
+    round * FAR + i64::try_from(counter).unwrap_or(0) % 100 * apart
+}
+
 /// One database, and deadheat's own connection to it.
 #[async_trait]
 pub trait Database: Send {
@@ -68,6 +98,18 @@ pub trait Database: Send {
     /// since; returns their names.
     async fn restore(&mut self) -> Result<Vec<String>, DatabaseError>;
 
+    /// The rows that are there and were not when the snapshot was taken, and those that
+    /// were and are not, by table.
+    async fn changes(&mut self) -> Result<Vec<Change>, DatabaseError>;
+
+    /// Moves the counters that generate ids on, each by a step of its own, so that a
+    /// round which is made again has other ids: the `round`th, counted from 1. The next
+    /// restore undoes it. Counters that cannot be moved stay.
+    async fn move_counters(&mut self, round: i64) -> Result<(), DatabaseError>;
+
+    /// The columns that counters fill, and those that are declared to refer to one.
+    async fn counted_columns(&mut self) -> Result<Vec<Counted>, DatabaseError>;
+
     /// The rows of a query. With a `key`, every `:key` in the query stands for
     /// that text.
     async fn query(&mut self, sql: &str, key: Option<&str>) -> Result<Vec<Row>, DatabaseError>;
@@ -88,6 +130,22 @@ pub trait Database: Send {
 
     /// Removes all that deadheat made: the server, the folder, its own schema.
     async fn close(self: Box<Self>) -> Result<(), DatabaseError>;
+}
+
+/// Without the rows that came and went the same: they were written, and not changed.
+fn without_twins(changes: Vec<Change>) -> Vec<Change> {
+    let (mut came, went): (Vec<Change>, Vec<Change>) =
+        changes.into_iter().partition(|change| change.is_new);
+    let mut left = Vec::new();
+    for gone in went {
+        let twin = |new: &Change| new.table == gone.table && new.row == gone.row;
+        match came.iter().position(twin) {
+            Some(twin) => drop(came.swap_remove(twin)),
+            None => left.push(gone),
+        }
+    }
+    left.extend(came);
+    left
 }
 
 /// Why this machine can serve an engine without being given a database, or why
@@ -157,7 +215,7 @@ impl Folder {
 }
 
 /// A name as SQL of both engines wants it.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -3,6 +3,7 @@
 //! Nothing of a request is sent before its turn, not even its head: a service may look
 //! up who calls when it has read that.
 
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,6 +21,9 @@ pub struct Lead {
     pub ready: oneshot::Receiver<()>,
     /// Lets a shot go, one a shot; where it is dropped, the shot never goes.
     pub go: Vec<oneshot::Sender<()>>,
+    /// Makes a shot's client leave before its answer, one a shot; where it is dropped,
+    /// the client stays.
+    pub leave: Vec<oneshot::Sender<()>>,
     /// Tells the index of each shot that has ended.
     pub ended: mpsc::UnboundedReceiver<usize>,
 }
@@ -29,6 +33,7 @@ pub struct Lead {
 pub(super) struct Reins {
     ready: oneshot::Sender<()>,
     go: Vec<oneshot::Receiver<()>>,
+    leave: Vec<oneshot::Receiver<()>>,
     ended: mpsc::UnboundedSender<usize>,
 }
 
@@ -37,14 +42,17 @@ pub(super) fn reins(shots: usize) -> (Lead, Reins) {
     let (ready, is_ready) = oneshot::channel();
     let (ended, has_ended) = mpsc::unbounded_channel();
     let (go, told) = (0..shots).map(|_| oneshot::channel()).unzip();
+    let (leave, leaves) = (0..shots).map(|_| oneshot::channel()).unzip();
     let lead = Lead {
         ready: is_ready,
         go,
+        leave,
         ended: has_ended,
     };
     let reins = Reins {
         ready,
         go: told,
+        leave: leaves,
         ended,
     };
     (lead, reins)
@@ -60,12 +68,13 @@ pub(super) async fn race(
     let zero = Instant::now();
     // Who has gone away meanwhile wants no race any more.
     let _ = reins.ready.send(());
-    let running = opened.into_iter().zip(reins.go).enumerate();
-    together(running.map(|(index, ((loaded, connection), go))| {
+    let reins_of_each = reins.go.into_iter().zip(reins.leave);
+    let running = opened.into_iter().zip(reins_of_each).enumerate();
+    together(running.map(|(index, ((loaded, connection), (go, leave)))| {
         let ended = reins.ended.clone();
         async move {
             let landed = match go.await {
-                Ok(()) => run(loaded, connection, zero, limit).await?,
+                Ok(()) => run(loaded, connection, zero, limit, leave).await?,
                 Err(_) => (never_went(zero), None),
             };
             let _ = ended.send(index);
@@ -80,11 +89,17 @@ async fn run(
     connection: Connection,
     zero: Instant,
     limit: Duration,
+    leave: oneshot::Receiver<()>,
 ) -> Result<Landed, DriveError> {
+    let leaves = async {
+        if leave.await.is_err() {
+            pending::<()>().await;
+        }
+    };
     let mut runner = Runner::arm(loaded, connection).await?;
     let start = runner.go();
     let (nobody, _) = watch::channel(Progress::default());
-    let (flight, _) = runner.finish(start, zero, limit, &nobody).await;
+    let (flight, _) = runner.finish(start, zero, limit, &nobody, leaves).await;
     let reusable = runner.into_reusable(&flight);
     Ok((flight, reusable))
 }

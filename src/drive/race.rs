@@ -1,6 +1,6 @@
 //! The race: arm all, release together, and let the late ones go when it is their turn.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ pub(super) async fn race(
                 (None, Some(turn)) => runner.wait(turn).await?,
                 (None, None) => (runner, Start::Kept { at: zero }),
             };
-            let (flight, end) = runner.finish(start, zero, limit, &tell).await;
+            let (flight, end) = runner.finish(start, zero, limit, &tell, pending()).await;
             tell.send_modify(|progress| progress.ended = Some(end));
             let reusable = runner.into_reusable(&flight);
             Ok((flight, reusable))
@@ -212,13 +212,15 @@ impl Runner {
         Ok((self, start))
     }
 
-    /// Waits for the end. Tells the flight and when it ended.
+    /// Waits for the end, or until the client `leaves`. Tells the flight and when it
+    /// ended.
     pub(super) async fn finish(
         &mut self,
         start: Start,
         zero: Instant,
         limit: Duration,
         tell: &watch::Sender<Progress>,
+        leaves: impl Future<Output = ()>,
     ) -> (Flight, Instant) {
         let since_zero = |at: Instant| micros(at.saturating_duration_since(zero));
         let (released, since) = match start {
@@ -250,6 +252,7 @@ impl Runner {
         let Outcome { at, ending, .. } = tokio::select! {
             biased;
             outcome = self.armed.outcome() => outcome,
+            () = leaves => self.cut(Ending::HungUp),
             () = until(leave.unwrap_or(since)), if leave.is_some() => self.cut(Ending::HungUp),
             () = tokio::time::sleep_until((since + limit).into()) => {
                 let within_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);

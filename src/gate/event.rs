@@ -2,6 +2,8 @@
 
 use crate::hold::Go;
 
+use super::strike::Strike;
+
 /// What happened at the gate. Of one session, events come in the order in which
 /// things happened; every [`Arrived`](Event::Arrived) is followed by an
 /// [`Answered`](Event::Answered) or by the session's [`Closed`](Event::Closed).
@@ -33,8 +35,8 @@ pub enum Event {
         statement: Statement,
         /// Whether the session is inside a transaction.
         in_transaction: bool,
-        /// Lets it go.
-        go: Go,
+        /// Lets it go, or strikes it.
+        go: Go<Strike>,
     },
     /// A step that had arrived has run. Told before the client has the answer.
     Answered {

@@ -126,6 +126,11 @@ impl Front {
         }
     }
 
+    /// Whether the last batch that was begun has come to its end.
+    pub(super) fn is_between(&self) -> bool {
+        self.place == Place::Between && !self.frames.is_inside()
+    }
+
     /// Outside a transaction portals are gone. To be told only when everything is
     /// answered.
     pub(super) fn outside_transaction(&mut self) {

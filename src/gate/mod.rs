@@ -3,8 +3,8 @@
 //!
 //! A *step* is what the server runs at once: a simple query, or extended messages up
 //! to a Sync or Flush, if they execute anything. A gate knows sessions and steps. It
-//! decides nothing: which steps matter, which call a session works for and who moves
-//! next are asked of others. It does not read SQL.
+//! decides nothing: which steps matter, which call a session works for, who moves next
+//! and what is struck by a fault are asked of others. It does not read SQL.
 
 mod answers;
 pub mod control;
@@ -17,6 +17,7 @@ mod pace;
 pub mod reader;
 mod session;
 pub mod sql;
+mod strike;
 mod tls;
 mod upstream;
 
@@ -37,6 +38,7 @@ use listener::Listener;
 
 pub use error::GateError;
 pub use event::{Event, SqlError, Statement, StepAnswer, TransactionStatus};
+pub use strike::Strike;
 pub use upstream::Upstream;
 
 /// How long to wait when the system has no more files to give.

@@ -15,13 +15,14 @@ use tokio::sync::Notify;
 
 use crate::hold::{self, Hold};
 use crate::wire::postgres::backend::{self, tag};
-use crate::wire::postgres::frames::Frames;
+use crate::wire::postgres::frames::{Frame, Frames, HEADER};
 use crate::wire::postgres::startup::{NOT_ENCRYPTED, Opening, opening};
 
 use super::Shared;
 use super::answers::{Answers, Expected, is_wanted};
 use super::event::{Event, Statement, StepAnswer, TransactionStatus};
 use super::front::{Batch, Front, Scanned};
+use super::strike::{self, Strike, Struck};
 use super::upstream::{Connection, Reading, Writing};
 
 /// What is read at once of a client and of a server, at most.
@@ -39,6 +40,15 @@ const MOST_OPENINGS: usize = 3;
 pub(super) struct Talk {
     answers: Mutex<Answers>,
     settled: Notify,
+    struck: Struck,
+}
+
+/// What became of a batch that was looked at.
+enum Looked {
+    /// It is no step.
+    Passes,
+    /// A step that was held, and perhaps struck.
+    Step(Option<Strike>),
 }
 
 impl Talk {
@@ -50,6 +60,13 @@ impl Talk {
     pub(super) fn is_at_rest(&self) -> bool {
         let answers = self.answers();
         answers.is_settled() && answers.status() == TransactionStatus::Idle
+    }
+
+    /// Waits until everything is answered.
+    async fn settles(&self) {
+        while !self.answers().is_settled() {
+            self.settled.notified().await;
+        }
     }
 }
 
@@ -204,23 +221,61 @@ impl Session {
         mut client: Reading,
         mut server: Writing,
     ) -> Result<(), crate::wire::postgres::Invalid> {
+        let mut struck = None;
+        // What a refused batch ends with, of which not all has come.
+        let mut end = None;
         loop {
             let hold = self.gate.holding.now();
             if self.talk.is_at_rest() {
                 front.outside_transaction();
             }
-            let mut scanned = front.scan(hold.on)?;
+            let mut scanned = front.scan(hold.on || struck.is_some())?;
             if let Scanned::Batch(batch) = &mut scanned
-                && self.held(std::mem::take(batch), hold).await
+                && let Looked::Step(strike) = self.held(std::mem::take(batch), hold).await
             {
                 front.is_step();
+                struck = strike;
             }
-            self.expect(front.take_expected());
-            if !front.ready().is_empty() {
-                if server.write_all(front.ready()).await.is_err() {
+            match struck {
+                Some(Strike::CutBefore) => {
+                    self.cut(&mut server).await;
                     return Ok(());
                 }
-                front.passed();
+                Some(Strike::Refuse { state, rolls_back }) => {
+                    end = front.take_expected().next_back().or(end);
+                    // It goes nowhere.
+                    front.passed();
+                    if front.is_between()
+                        && let Some(end) = end.take()
+                    {
+                        struck = None;
+                        // What no BEGIN has begun, any error rolls back.
+                        let rolls_back = rolls_back && !self.talk.answers().sync_commits();
+                        let (messages, expected) = strike::instead(end, rolls_back);
+                        self.talk.struck.refuse(state);
+                        self.expect(expected.into_iter());
+                        if server.write_all(&messages).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
+                Some(Strike::CutAfter) | None => {
+                    if struck.is_some() {
+                        self.talk.struck.mute();
+                    }
+                    self.expect(front.take_expected());
+                    if !front.ready().is_empty() {
+                        if server.write_all(front.ready()).await.is_err() {
+                            return Ok(());
+                        }
+                        front.passed();
+                    }
+                    if struck.is_some() && front.is_between() {
+                        self.talk.settles().await;
+                        self.cut(&mut server).await;
+                        return Ok(());
+                    }
+                }
             }
             if scanned == Scanned::More {
                 make_room(&mut front.buffer, READ_OF_CLIENT);
@@ -233,6 +288,13 @@ impl Session {
         }
     }
 
+    /// Ends the session at the server, which rolls back; when it has, its end ends the
+    /// client's side.
+    async fn cut(&self, server: &mut Writing) {
+        self.talk.struck.mute();
+        let _ = server.shutdown().await;
+    }
+
     fn expect(&self, expected: impl Iterator<Item = Expected>) {
         for expected in expected {
             let answer = self.talk.answers().expect(expected);
@@ -240,25 +302,23 @@ impl Session {
         }
     }
 
-    /// Holds a batch that is a step and matters, until it may go. Tells whether it
-    /// was one.
-    async fn held(&self, batch: Batch, hold: Hold) -> bool {
+    /// Holds a batch that is a step and matters, until it may go.
+    async fn held(&self, batch: Batch, hold: Hold) -> Looked {
         let matters = &self.gate.matters;
         let statement = match batch.runs {
             Some(statement) if matters(&statement) => Some(statement),
             None if batch.may_commit => None,
             _ => {
                 self.gate.stirred(Some(self.number), self.port);
-                return false;
+                return Looked::Passes;
             }
         };
         let mut holding = self.gate.holding.clone();
         let mut released = std::pin::pin!(holding.released(hold));
-        while !self.talk.answers().is_settled() {
-            tokio::select! {
-                () = self.talk.settled.notified() => {}
-                () = &mut released => return false,
-            }
+        tokio::select! {
+            biased;
+            () = self.talk.settles() => {}
+            () = &mut released => return Looked::Passes,
         }
         let (status, commits) = {
             let answers = self.talk.answers();
@@ -270,7 +330,7 @@ impl Session {
                 sql: "COMMIT".to_owned(),
                 parameters: Vec::new(),
             },
-            None => return false,
+            None => return Looked::Passes,
         };
         let (go, gone) = hold::held();
         self.gate.tell(Event::Arrived {
@@ -279,11 +339,12 @@ impl Session {
             in_transaction: status != TransactionStatus::Idle,
             go,
         });
-        tokio::select! {
-            () = gone.wait() => {}
-            () = &mut released => {}
-        }
-        true
+        let strike = tokio::select! {
+            biased;
+            strike = gone.wait() => strike,
+            () = &mut released => None,
+        };
+        Looked::Step(strike)
     }
 
     /// Server to client, to the server's end.
@@ -309,6 +370,14 @@ impl Session {
                         |kind| is_wanted(kind) || (!is_open && kind == tag::AUTHENTICATION);
                     let frame = frames.next(&buffer, wanted).map_err(io::Error::other)?;
                     let Some(frame) = frame else { break };
+                    if frame.tag == tag::COPY_IN && self.talk.struck.is_mute() {
+                        // The client would have to go on.
+                        return Ok(());
+                    }
+                    let length = frame.body.len() + HEADER;
+                    let instead = self.talk.struck.instead_of(frame.tag);
+                    let own = instead.as_deref().and_then(|own| own.get(HEADER..));
+                    let frame = own.map_or(frame, |body| Frame { body, ..frame });
                     let answer = self.talk.answers().told(frame);
                     self.tell_answer(answer);
                     match frame.tag {
@@ -321,19 +390,20 @@ impl Session {
                     }
                     let is_offer = is_encrypted && !is_open && frame.tag == tag::AUTHENTICATION;
                     let offer = is_offer.then(|| backend::without_channel_binding(frame.body));
-                    offer.flatten().map(|offer| (frame.body.len() + 5, offer))
+                    let instead = instead.or(offer.flatten());
+                    instead.map(|instead| (length, instead))
                 };
-                if let Some((length, offer)) = rewritten {
+                if let Some((length, instead)) = rewritten {
                     let end = frames.at();
-                    frames.taken(length - offer.len());
-                    buffer.splice(end - length..end, offer);
+                    frames.replaced(length, instead.len());
+                    buffer.splice(end - length..end, instead);
                 }
             }
             if self.talk.answers().is_settled() {
                 self.talk.settled.notify_one();
             }
             let ready = frames.at();
-            if !client_is_gone {
+            if !client_is_gone && !self.talk.struck.is_mute() {
                 // What a server does for a client that is gone, it does to the end.
                 client_is_gone = client.write_all(&buffer[..ready]).await.is_err();
             }
@@ -343,6 +413,9 @@ impl Session {
             } else {
                 buffer.drain(..ready);
             }
+        }
+        if self.talk.struck.is_mute() {
+            return Ok(());
         }
         // What is left is a message that was cut.
         client.write_all(&buffer).await?;

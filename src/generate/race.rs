@@ -357,7 +357,12 @@ impl Assembly<'_> {
                 }
             }
         }
-        Scenario { setup, race }.with_needed_setup()
+        Scenario {
+            setup,
+            race,
+            faults: Vec::new(),
+        }
+        .with_needed_setup()
     }
 
     fn add(

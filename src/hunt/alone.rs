@@ -53,15 +53,7 @@ impl Alone {
         scenario: &Scenario,
         call: usize,
     ) -> Result<(Vec<Step>, Option<(Scenario, Round)>), Halt> {
-        let single = Scenario {
-            setup: scenario.setup.clone(),
-            race: vec![Call {
-                role: Role::Original,
-                hang_up: None,
-                ..scenario.race[call].clone()
-            }],
-        }
-        .with_needed_setup();
+        let single = single(scenario, call);
         let key = single.race[0].key.clone();
         let name = text(&single, key.as_deref(), ANY_KEY);
         let of_call = |steps: Vec<Step>| -> Vec<Step> {
@@ -87,6 +79,20 @@ impl Alone {
             .insert(name, text(steps, key.as_deref(), ANY_KEY));
         Ok((of_call(steps.clone()), Some((single, round))))
     }
+}
+
+/// One call of a scenario, with nobody beside it and nothing that goes wrong.
+pub(super) fn single(scenario: &Scenario, call: usize) -> Scenario {
+    Scenario {
+        setup: scenario.setup.clone(),
+        race: vec![Call {
+            role: Role::Original,
+            hang_up: None,
+            ..scenario.race[call].clone()
+        }],
+        faults: Vec::new(),
+    }
+    .with_needed_setup()
 }
 
 /// As JSON, one text in the place of another.

@@ -1,5 +1,5 @@
 //! The search at the gate: pairs of calls that fight over rows, the hottest first,
-//! by few preemptions; then larger races by chance.
+//! by few preemptions; then larger races by chance, and then some faults.
 
 use crate::generate::{Generator, round_seed};
 use crate::hunt::alone::Alone;
@@ -12,9 +12,12 @@ use crate::model::step::Step;
 use crate::model::verdict::Verdict;
 use crate::schedule::{Conflict, Pct, Random, Repeat, Scheduler};
 
-/// What part of a run's budget the gate is given: the pairs, and all of its search.
-const FOR_PAIRS: f64 = 0.6;
-const FOR_ALL: f64 = 0.8;
+/// What part of a run's budget the gate is given: the pairs, then larger races, then
+/// faults, which is all of its search.
+const FOR_PAIRS: f64 = 0.4;
+const FOR_CHANCE: f64 = 0.5;
+/// Then faults have their turn.
+const FOR_ALL: f64 = 0.75;
 
 /// How many schedules of a larger race are tried by chance, and how many of them
 /// by priorities.
@@ -57,7 +60,8 @@ impl Hunt<'_> {
             ));
             return Ok(());
         }
-        self.search_by_chance(&larger, &mut alone).await
+        self.search_by_chance(&larger, &mut alone).await?;
+        self.search_some_faults(FOR_ALL).await
     }
 
     /// Lap by lap, each with other values: a few schedules of every pair before any
@@ -171,7 +175,7 @@ impl Hunt<'_> {
 
     /// What one call of a pair does alone. A round that has to be made for that is
     /// judged like any.
-    async fn alone(
+    pub(super) async fn alone(
         &mut self,
         alone: &mut Alone,
         generator: &Generator,
@@ -235,7 +239,7 @@ impl Hunt<'_> {
         alone: &mut Alone,
     ) -> Result<(), Halt> {
         for number in 0.. {
-            if self.is_spent(FOR_ALL) {
+            if self.is_spent(FOR_CHANCE) {
                 break;
             }
             let seed = round_seed(self.plan.seed, number);
@@ -256,7 +260,7 @@ impl Hunt<'_> {
                 } else {
                     &mut by_chance
                 };
-                if self.is_spent(FOR_ALL) {
+                if self.is_spent(FOR_CHANCE) {
                     break;
                 }
                 let mut trials = Trials::new(self.stage, self.stop, None);
@@ -268,7 +272,7 @@ impl Hunt<'_> {
     }
 
     /// Whether this part of the budget is used, or the search over.
-    fn is_spent(&self, part: f64) -> bool {
+    pub(super) fn is_spent(&self, part: f64) -> bool {
         let rounds = |most: u64| {
             #[allow(clippy::cast_precision_loss)] // Rounds are far below 2^53.
             let used = self.tally.rounds as f64 / most.max(1) as f64;

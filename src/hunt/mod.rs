@@ -5,6 +5,7 @@
 //! ends early on a [`Stop`], with everything found so far.
 
 mod alone;
+mod faults;
 mod gated;
 mod pairs;
 mod reduce;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::corpus::{self, Corpus};
 use crate::failure::Failure;
 use crate::generate::{Generator, Tree, round_seed};
-use crate::model::event::{Event, Summary};
+use crate::model::event::{Event, Outcomes, Summary};
 use crate::model::finding::{FORMAT, Finding, Rate};
 use crate::model::scenario::Scenario;
 use crate::model::verdict::{Verdict, Violation};
@@ -53,6 +54,8 @@ pub struct Plan {
     pub budget: Option<Duration>,
     /// Fewest and most calls of a race.
     pub calls: (usize, usize),
+    /// Whether to search for nothing but what faults do.
+    pub faults: bool,
     /// Whether to go on after the first finding.
     pub keep_going: bool,
     /// The longest time to shrink one finding.
@@ -122,6 +125,10 @@ impl<'a> Hunt<'a> {
             rounds: self.tally.rounds,
             gated_rounds: self.tally.gated,
             extra_rounds: self.tally.extra_rounds,
+            outcomes: Outcomes {
+                allowances: self.stage.target().allowances.clone(),
+                ..self.tally.outcomes.clone()
+            },
             inconclusive: self.tally.inconclusive.values().sum(),
             inconclusive_why: self.tally.inconclusive.clone(),
             elapsed_s: self.begun.elapsed().as_secs_f64(),
@@ -129,6 +136,7 @@ impl<'a> Hunt<'a> {
             failure: ended.as_ref().map(ToString::to_string),
             findings: self.findings,
             explained_rounds: self.tally.explained,
+            faults: self.tally.faults(),
             latency: self.tally.latency(),
         };
         (self.emit)(&Event::RunEnded(Box::new(summary.clone())));
@@ -148,6 +156,9 @@ impl<'a> Hunt<'a> {
             .map_err(|error| Halt::failed(error.into()))?;
         self.try_corpus().await?;
         self.searching = Instant::now();
+        if self.plan.faults {
+            return self.search_faults_only().await;
+        }
         if self.stage.is_gated() && !self.is_over() {
             self.search_gated().await?;
         }
@@ -257,12 +268,16 @@ impl<'a> Hunt<'a> {
                 Some(rule) => self.found(seed, generator, scenario, &rule, round).await?,
             }
         }
+        self.tell_round();
+        Ok(())
+    }
+
+    fn tell_round(&mut self) {
         (self.emit)(&Event::RoundDone {
             rounds: self.tally.rounds,
             elapsed: self.searching.elapsed(),
             findings: self.findings.len(),
         });
-        Ok(())
     }
 
     /// Whether a finding has the cause of a violation: it breaks the same rule,
@@ -271,9 +286,20 @@ impl<'a> Hunt<'a> {
     fn explained(&self, violation: &Violation, scenario: &Scenario) -> bool {
         let endpoints = |scenario| self.stage.target().endpoints(scenario);
         let here = endpoints(scenario);
+        let is_fault = !scenario.faults.is_empty();
+        let races = scenario.is_race();
         self.findings.iter().any(|finding| {
             let mut broken = finding.violations.iter();
-            broken.any(|known| known.same_rule(violation))
+            // A race is no cause of what fails one at a time, nor a fault of what fails
+            // without one; what needs neither is the cause of all.
+            let own = &finding.scenario;
+            let of_a_kind = match (own.faults.is_empty(), own.is_race()) {
+                (true, true) => races,
+                (true, false) => true,
+                (false, _) => is_fault,
+            };
+            of_a_kind
+                && broken.any(|known| known.same_rule(violation))
                 && endpoints(&finding.scenario).is_subset(&here)
         })
     }
@@ -348,6 +374,10 @@ impl Finding {
     pub(crate) fn show(&mut self, round: Option<Round>) {
         if let Some(round) = round {
             self.violations = round.violations();
+            if let Some(own) = self.rules().pop() {
+                // Some say more than their rule, of the round.
+                self.says = own.says;
+            }
             if self.schedule.is_some() {
                 self.schedule = round.schedule().or(self.schedule.take());
             }

@@ -52,6 +52,22 @@ pub(super) fn draw(generator: &Generator, run: u64, lap: u64) -> Result<Vec<Vec<
     Ok(kinds)
 }
 
+/// The leading calls of drawn pairs, so many of each operation at most, in order of the
+/// operations' names.
+pub(super) fn calls(generator: &Generator, run: u64, most: usize) -> Result<Vec<Vec<Pair>>, Halt> {
+    let mut operations: BTreeMap<String, Vec<Pair>> = BTreeMap::new();
+    for number in 0..DRAWS {
+        let seed = round_seed(run, number);
+        let scenario = tree(generator, seed)?.current();
+        let known = operations.entry(scenario.race[0].operation.clone());
+        let known = known.or_default();
+        if known.len() < most {
+            known.push(Pair { seed, scenario });
+        }
+    }
+    Ok(operations.into_values().collect())
+}
+
 /// `None` for a pair that has nothing to decide at the gate: a bystander, a retry
 /// after the answer, a client that leaves in the middle.
 fn kind(scenario: &Scenario) -> Option<Kind> {

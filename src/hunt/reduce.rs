@@ -41,6 +41,7 @@ impl Hunt<'_> {
         };
         finding.rate = rate;
         let mut shrunk = estimate.map(drop);
+        trials.only(rules);
         let mut candidates = Candidates {
             trials: &mut trials,
             rules,
@@ -83,7 +84,9 @@ struct Candidates<'a, 'b> {
 
 impl Candidates<'_, '_> {
     async fn simpler_scenario(&mut self, finding: &mut Finding, tree: Tree) -> Result<(), Halt> {
-        for mut pass in shrink::passes(Some(tree)) {
+        // Of a call alone with a fault the tree has made only the beginning.
+        let tree = Some(tree).filter(|tree| tree.current().race == finding.scenario.race);
+        for mut pass in shrink::passes(tree) {
             let mut failed = true;
             while let Some(candidate) = pass.next(&finding.scenario, failed) {
                 if self.trials.late() {

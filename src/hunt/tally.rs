@@ -1,12 +1,17 @@
 //! What a hunt counts as it goes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::model::event::Latency;
+use crate::hunt::faults;
+use crate::model::event::{Latency, Outcomes};
+use crate::model::fault::{FaultKind, FaultsTried, StepTried, Tried};
+use crate::model::scenario::Scenario;
+use crate::model::step::Step;
 use crate::model::verdict::Verdict;
-use crate::round::Round;
+use crate::round::{Explained, Round};
 
 /// Counts of a hunt so far.
 #[derive(Debug, Default)]
@@ -19,10 +24,14 @@ pub(super) struct Tally {
     pub extra_rounds: u64,
     /// Rounds of the search that an earlier finding explains.
     pub explained: u64,
+    /// What came of asking for one-at-a-time orders.
+    pub outcomes: Outcomes,
     /// Rounds that could not be judged, by the reason.
     pub inconclusive: BTreeMap<String, u64>,
     /// Whether it was stopped.
     pub interrupted: bool,
+    /// What faults came to.
+    pub faults: FaultsTried,
     /// Answer times in microseconds, by operation.
     latency: BTreeMap<String, Histogram<u64>>,
 }
@@ -35,7 +44,16 @@ impl Tally {
         if let Verdict::Inconclusive(why) = &round.verdict {
             *self.inconclusive.entry(why.clone()).or_default() += 1;
         }
-        for call in &round.history.calls {
+        let outcomes = &mut self.outcomes;
+        outcomes.one_by_one += round.one_by_one;
+        match &round.explained {
+            Explained::NotAsked => {}
+            Explained::By { .. } => outcomes.explained += 1,
+            Explained::ByNone(_) => outcomes.unexplained += 1,
+            Explained::Unclear(why) => *outcomes.unclear.entry(why.clone()).or_default() += 1,
+        }
+        // What goes wrong on purpose takes its own time.
+        for call in round.history.calls.iter().filter(|call| !call.struck) {
             let Some(latency) = call.latency() else {
                 continue;
             };
@@ -47,6 +65,44 @@ impl Tally {
             let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
             let _ = histogram.record(micros);
         }
+    }
+
+    /// Counts what a fault at the `number`th step of an operation came to.
+    pub(super) fn fault(
+        &mut self,
+        scenario: &Scenario,
+        number: usize,
+        step: &Step,
+        kind: FaultKind,
+        (round, took): (&Round, Duration),
+    ) {
+        self.faults.tried += 1;
+        self.faults.elapsed_s += took.as_secs_f64();
+        let tried = Tried {
+            kind,
+            came_to: faults::came_to(round),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        };
+        let step = StepTried {
+            operation: scenario.race[0].operation.clone(),
+            step: number,
+            action: step.action.short(),
+            tried: Vec::new(),
+        };
+        faults::add(&mut self.faults.steps, step, tried);
+    }
+
+    /// Counts a race whose fault did not strike: it shows nothing of that.
+    pub(super) fn not_struck(&mut self, round: &Round) {
+        self.rounds += 1;
+        self.gated += u64::from(!round.history.steps.is_empty());
+        self.faults.not_in_races += 1;
+    }
+
+    /// What faults came to, if any was tried.
+    pub(super) fn faults(&self) -> Option<FaultsTried> {
+        let any = self.faults.tried + self.faults.in_races > 0;
+        any.then(|| self.faults.clone())
     }
 
     /// Percentiles by operation.

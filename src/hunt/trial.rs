@@ -12,8 +12,9 @@ use crate::model::finding::{Finding, Rate};
 use crate::model::scenario::Scenario;
 use crate::model::schedule::Schedule;
 use crate::model::verdict::{Verdict, Violation};
+use crate::oracle::outcome;
 use crate::round::Round;
-use crate::schedule::{Conflict, Exhaustive, Replay, Scheduler};
+use crate::schedule::{Conflict, Exhaustive, Follow, Replay, Scheduler};
 use crate::stage::Stage;
 
 /// Why a trial came to no end.
@@ -103,6 +104,7 @@ pub struct Trials<'a> {
 impl<'a> Trials<'a> {
     /// Trials on a stage.
     pub fn new(stage: &'a mut Stage, stop: &'a Stop, deadline: Option<Instant>) -> Self {
+        stage.ask_outcomes(true);
         Trials {
             stage,
             stop,
@@ -111,6 +113,13 @@ impl<'a> Trials<'a> {
             diverged: 0,
             left: None,
         }
+    }
+
+    /// From here on only these rules count; without any, all do.
+    pub fn only(&mut self, rules: &[Violation]) {
+        let of_outcome = |rule: &Violation| rule.oracle == outcome::NAME;
+        self.stage
+            .ask_outcomes(rules.is_empty() || rules.iter().any(of_outcome));
     }
 
     /// Whether the deadline has passed.
@@ -195,6 +204,7 @@ impl<'a> Trials<'a> {
         tries: u32,
         enough: u32,
     ) -> Result<(Rate, Option<Round>), Halt> {
+        self.only(rules);
         let mut rate = Rate::default();
         let mut last = None;
         while rate.tries < tries
@@ -238,6 +248,7 @@ impl<'a> Trials<'a> {
         rules: &[Violation],
         most: u64,
     ) -> Result<Every, Halt> {
+        self.only(rules);
         let mut search = Exhaustive::new();
         let mut every = Every::default();
         while self.made < most && !self.stop.asked() && search.next_round() {
@@ -269,9 +280,19 @@ impl<'a> Trials<'a> {
         rules: &[Violation],
         most: u32,
     ) -> Result<(Option<Round>, u32), Halt> {
+        self.only(rules);
+        let mut judged = 0;
+        if !scenario.faults.is_empty() {
+            // A fault needs no other call: one after the other may do.
+            let mut straight = Follow::new(Schedule::default());
+            let round = self.once_by(scenario, &mut straight).await?;
+            judged += u32::from(!round.unjudged());
+            if round.violates(rules) {
+                return Ok((Some(round), judged));
+            }
+        }
         let alone = Alone::default().all(self, scenario).await?;
         let mut scheduler = Conflict::new(alone);
-        let mut judged = 0;
         for _ in 0..most {
             if self.late() || !scheduler.next_round() {
                 break;

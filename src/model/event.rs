@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::model::allowance::Allowance;
 use crate::model::engine::Engine;
+use crate::model::fault::FaultsTried;
 use crate::model::finding::{Finding, Rate};
 use crate::model::verdict::Violation;
 
@@ -90,6 +92,8 @@ pub struct Summary {
     pub gated_rounds: u64,
     /// Rounds made to shrink, to measure rates and to try the corpus.
     pub extra_rounds: u64,
+    /// What came of asking for one-at-a-time orders.
+    pub outcomes: Outcomes,
     /// Rounds that could not be judged.
     pub inconclusive: u64,
     /// Why they could not, and how many each.
@@ -105,8 +109,28 @@ pub struct Summary {
     pub findings: Vec<Finding>,
     /// How many rounds violated something that a finding explains already.
     pub explained_rounds: u64,
+    /// What faults were tried, and what they came to; `None` if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faults: Option<FaultsTried>,
     /// Answer times by operation.
     pub latency: BTreeMap<String, Latency>,
+}
+
+/// What came of asking, round by round, whether some one-at-a-time order of the calls
+/// explains what they have left.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Outcomes {
+    /// Rounds that an order explains.
+    pub explained: u64,
+    /// Rounds that none does.
+    pub unexplained: u64,
+    /// Rounds of which it could not be told, by the reason.
+    pub unclear: BTreeMap<String, u64>,
+    /// One-at-a-time rounds that were made for it.
+    pub one_by_one: u64,
+    /// What the target file lets depart from every order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowances: Vec<Allowance>,
 }
 
 /// Percentiles of an operation's answer times in the races.

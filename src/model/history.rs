@@ -50,11 +50,26 @@ pub enum Ending {
     Dropped(String),
 }
 
+/// Statuses that say "not now", unless the target file names others: conflict, locked,
+/// too early, too many requests, unavailable.
+pub const REFUSALS: [u16; 5] = [409, 423, 425, 429, 503];
+
 /// What the target file expects of an operation's answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// The statuses it may answer; empty means any below 500.
     pub answers: Vec<u16>,
+    /// The statuses that say that nothing was done, and to try again.
+    pub refusals: Vec<u16>,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Expected {
+            answers: Vec::new(),
+            refusals: REFUSALS.to_vec(),
+        }
+    }
 }
 
 /// One call of the race, made.
@@ -76,6 +91,9 @@ pub struct Made {
     pub ending: Ending,
     /// Whether the answer says that it was done, by the target file's rule.
     pub succeeded: bool,
+    /// Whether a fault of the scenario has struck it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub struck: bool,
     /// What the target file expects.
     #[serde(default, skip)]
     pub expected: Expected,
@@ -88,6 +106,20 @@ impl Made {
             Ending::Answered(answer) => Some(answer),
             _ => None,
         }
+    }
+
+    /// Whether it was refused for now: it has to count as one that did not happen.
+    pub fn is_refused(&self) -> bool {
+        let refused = |answer: &Answer| self.expected.refusals.contains(&answer.status);
+        !self.succeeded && self.answer().is_some_and(refused)
+    }
+
+    /// Whether its client cannot know what was done: nothing, all of it, or (which must
+    /// not be) a part.
+    pub fn is_in_doubt(&self) -> bool {
+        let failed = |answer: &Answer| answer.status >= 500;
+        let by_fault = self.struck && !self.succeeded;
+        by_fault || !self.is_refused() && self.answer().is_none_or(failed)
     }
 
     /// From release to answer.
@@ -107,4 +139,16 @@ pub struct History {
     /// The steps in the order in which they moved; none for a free race.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// What died of a fault, without being killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub died: Option<Died>,
+}
+
+/// A replica of the service that ended by itself after a fault had struck.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Died {
+    /// The operation of the call that the fault struck.
+    pub operation: String,
+    /// Which replica, how it ended, and what it said.
+    pub why: String,
 }

@@ -1,11 +1,14 @@
 //! Plain data that every part may know: what is raced, what happened, what was
 //! judged, and what is told about it. Knows no other part.
 
+pub mod allowance;
 pub mod engine;
 pub mod event;
+pub mod fault;
 pub mod finding;
 pub mod history;
 pub mod observed;
+pub mod outcome;
 pub mod scenario;
 pub mod schedule;
 pub mod step;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Row;
+use crate::model::fault::Fault;
 
 /// Set-up calls, made one by one, and then a race.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Scenario {
     /// Released together. A call refers to another by its index here, and only
     /// to one that stands before it.
     pub race: Vec<Call>,
+    /// What goes wrong on purpose. Strikes at the gate only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 /// A call that prepares an actor (signs it in, fills its basket) for the race.
@@ -133,10 +137,23 @@ impl Scenario {
             .collect()
     }
 
+    /// Whether two of its calls can be under way at the same time.
+    pub fn is_race(&self) -> bool {
+        let waits = |call: &&Call| {
+            let when = match call.role {
+                Role::Retry { when, .. } => Some(when),
+                Role::Original | Role::Duplicate { .. } | Role::Bystander => None,
+            };
+            matches!(when, Some(RetryWhen::AfterAnswer | RetryWhen::AfterHangUp))
+        };
+        self.race.iter().filter(|call| !waits(call)).count() > 1
+    }
+
     /// The scenario without one call of the race, without what repeats that
-    /// call, and without the set-up that nobody needs any more.
+    /// call, without their faults, and without the set-up that nobody needs any more.
     ///
-    /// `None` if fewer than two calls would be left, which is no race.
+    /// `None` if fewer than two calls would be left, which is no race; one will do
+    /// where a fault strikes it.
     #[must_use]
     pub fn without(&self, dropped: usize) -> Option<Scenario> {
         let mut gone = vec![false; self.race.len()];
@@ -147,10 +164,23 @@ impl Scenario {
             }
         }
         let kept: Vec<usize> = (0..gone.len()).filter(|&index| !gone[index]).collect();
-        if kept.len() < 2 {
+        let place = |of: usize| kept.iter().position(|&old| old == of);
+        let faults: Vec<Fault> = self
+            .faults
+            .iter()
+            .filter_map(|fault| {
+                let call = place(fault.call)?;
+                Some(Fault {
+                    call,
+                    ..fault.clone()
+                })
+            })
+            .collect();
+        let fewest = if faults.is_empty() { 2 } else { 1 };
+        if kept.len() < fewest {
             return None;
         }
-        let moved = |of: usize| kept.iter().position(|&old| old == of).unwrap_or(of);
+        let moved = |of: usize| place(of).unwrap_or(of);
         let race: Vec<Call> = kept
             .iter()
             .map(|&index| {
@@ -165,6 +195,7 @@ impl Scenario {
         let scenario = Scenario {
             setup: self.setup.clone(),
             race,
+            faults,
         };
         Some(scenario.with_needed_setup())
     }
@@ -189,6 +220,7 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fault::FaultKind;
 
     fn call(operation: &str, role: Role) -> Call {
         Call {
@@ -202,8 +234,29 @@ mod tests {
     }
 
     #[test]
+    fn faults_go_with_their_calls_and_make_one_call_enough() {
+        let fault = |call| Fault {
+            call,
+            step: 1,
+            action: "COMMIT".to_owned(),
+            kind: FaultKind::CutAfter,
+        };
+        let scenario = Scenario {
+            race: vec![call("a", Role::Original), call("b", Role::Original)],
+            faults: vec![fault(0), fault(1)],
+            ..Scenario::default()
+        };
+        let smaller = scenario.without(0).expect("the fault strikes the other");
+        assert_eq!(smaller.race, [call("b", Role::Original)]);
+        assert_eq!(smaller.faults, [fault(0)]);
+        assert_eq!(smaller.without(0), None);
+        assert_eq!(smaller.clone().with_needed_setup().faults, [fault(0)]);
+    }
+
+    #[test]
     fn a_dropped_call_takes_its_repeats_along_and_the_rest_keep_their_references() {
         let scenario = Scenario {
+            faults: Vec::new(),
             setup: Vec::new(),
             race: vec![
                 call("a", Role::Original),
@@ -240,6 +293,7 @@ mod tests {
             prepares: prepares.map(str::to_owned),
         };
         let scenario = Scenario {
+            faults: Vec::new(),
             setup: vec![setup("sign-in", None), setup("fill", Some("a"))],
             race: vec![
                 call("a", Role::Original),

@@ -42,6 +42,17 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// In a few words.
+    pub fn short(&self) -> String {
+        match self {
+            Action::Begin => "begins".to_owned(),
+            Action::Sql { short, .. } => short.clone(),
+            Action::ThirdParty { stub, request } => format!("{stub}: {request}"),
+        }
+    }
+}
+
 /// How a step touches a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use crate::model::Row;
-use crate::model::history::{Ending, History, Made};
+use crate::model::history::{Died, Ending, History, Made};
 use crate::model::observed::Observed;
 use crate::model::verdict::{Verdict, Violation};
 
@@ -16,6 +16,8 @@ pub const STATUS: &str = "status";
 pub const HANG: &str = "hang";
 /// The oracle's name for connections that end without an answer.
 pub const DROPPED: &str = "dropped";
+/// The oracle's name for a service that dies of a fault.
+pub const DIED: &str = "died";
 
 /// Judges how each call ended.
 pub fn judge(history: &History, _: &Observed) -> Verdict {
@@ -29,10 +31,39 @@ pub fn judge(history: &History, _: &Observed) -> Verdict {
             None => violations.push(violation),
         }
     }
+    violations.extend(history.died.as_ref().map(died));
     super::verdict(violations)
 }
 
+/// A call may fail of a fault; the process that serves all the others may not.
+fn died(died: &Died) -> Violation {
+    let mut row = Row::new();
+    row.insert("operation".to_owned(), json!(died.operation));
+    row.insert("why".to_owned(), json!(died.why));
+    Violation {
+        oracle: DIED.to_owned(),
+        name: died.operation.clone(),
+        says: format!(
+            "The service outlives a fault that strikes `{}`.",
+            died.operation
+        ),
+        rows: vec![row],
+    }
+}
+
+/// An error that a fault has caused says nothing against the service.
+fn of_a_fault(call: &Made) -> bool {
+    call.struck
+        && match &call.ending {
+            Ending::Answered(answer) => answer.status >= 500,
+            Ending::HungUp | Ending::NoAnswer { .. } | Ending::Dropped(_) => true,
+        }
+}
+
 fn of(call: &Made) -> Option<Violation> {
+    if of_a_fault(call) {
+        return None;
+    }
     let operation = &call.operation;
     let (oracle, name, says, facts) = match &call.ending {
         Ending::HungUp => return None,
@@ -122,6 +153,41 @@ mod tests {
         let dropped = Ending::Dropped("reset".to_owned());
         assert_eq!(judged(made("a", None, dropped)).as_deref(), Some(DROPPED));
         assert_eq!(judged(made("a", None, Ending::HungUp)), None);
+    }
+
+    #[test]
+    fn an_error_of_a_struck_call_is_the_faults_and_an_answer_is_its_own() {
+        let struck = |ending| Made {
+            struck: true,
+            ..made("a", None, ending)
+        };
+        let never = Ending::NoAnswer { within_ms: 10 };
+        assert_eq!(judged(struck(never)), None);
+        assert_eq!(judged(struck(Ending::Dropped("reset".to_owned()))), None);
+        let mut failed = answered("a", None, 500, "");
+        failed.struck = true;
+        assert_eq!(judged(failed), None);
+        let mut odd = answered("a", None, 404, "");
+        (odd.struck, odd.expected.answers) = (true, vec![200]);
+        assert_eq!(judged(odd).as_deref(), Some(STATUS));
+    }
+
+    #[test]
+    fn a_service_that_dies_of_a_fault_is_told() {
+        let history = History {
+            died: Some(Died {
+                operation: "pay".to_owned(),
+                why: "exit status: 1".to_owned(),
+            }),
+            ..History::default()
+        };
+        match judge(&history, &Observed::default()) {
+            Verdict::Violated(found) => assert_eq!(
+                (found[0].oracle.as_str(), found[0].name.as_str()),
+                (DIED, "pay")
+            ),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Two successes must say the same (a 201 and a 200 with the same body do). A
 //! success and a definite failure cannot both be true. Refusals that ask to try
-//! again later ([`REFUSALS`]) and answers that never came contradict nothing.
+//! again later and answers that never came contradict nothing.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,12 @@ use crate::model::verdict::{Verdict, Violation};
 /// The oracle's name in findings.
 pub const NAME: &str = "contradiction";
 
-/// Statuses that say "not now": conflict, locked, too early, too many requests,
-/// unavailable.
-pub const REFUSALS: [u16; 5] = [409, 423, 425, 429, 503];
-
 /// Judges the answers of each key against each other.
 pub fn judge(history: &History, _: &Observed) -> Verdict {
     let mut by_key: BTreeMap<(&str, &str), Vec<&Made>> = BTreeMap::new();
     for call in &history.calls {
         if let (Some(key), Some(answer)) = (&call.key, call.answer())
-            && !REFUSALS.contains(&answer.status)
+            && !call.is_refused()
             && answer.status < 500
         {
             by_key.entry((&call.operation, key)).or_default().push(call);

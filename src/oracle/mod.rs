@@ -6,7 +6,9 @@
 mod answers;
 mod contradiction;
 mod invariant;
+mod leak;
 mod once;
+pub mod outcome;
 
 use crate::model::history::History;
 use crate::model::observed::Observed;
@@ -17,11 +19,12 @@ pub type Oracle = fn(&History, &Observed) -> Verdict;
 
 /// Every oracle. What the business says itself comes first, for the first
 /// violation of a round is the one that a finding is named after.
-pub const ALL: [Oracle; 4] = [
+pub const ALL: [Oracle; 5] = [
     invariant::judge,
     once::judge,
     contradiction::judge,
     answers::judge,
+    leak::judge,
 ];
 
 /// The verdict of all the oracles together: violated if one of them says so,
@@ -85,6 +88,7 @@ pub(crate) mod testing {
             ended_us: Some(100),
             ending,
             succeeded,
+            struck: false,
             expected: Expected::default(),
         }
     }

@@ -8,6 +8,7 @@ use console::style;
 use serde_json::Value;
 
 use crate::model::Row;
+use crate::model::fault::Fault;
 use crate::model::finding::Finding;
 use crate::model::history::{Ending, Made};
 use crate::model::scenario::{Call, HangUp, RetryWhen, Role};
@@ -15,6 +16,9 @@ use crate::report::{curl, interleaving};
 
 /// The most rows of one violation that are shown; the file holds all.
 const MOST_ROWS: usize = 8;
+
+/// The most characters of a value in a row that are shown.
+const MOST_CELL: usize = 110;
 
 /// The most characters of an answer's body that are shown.
 const MOST_BODY: usize = 160;
@@ -78,8 +82,41 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
             .collect();
         writeln!(out, "\n  before the race: {}", names.join(", "))?;
     }
+    write_calls(out, finding)?;
+    if finding.schedule.is_some() {
+        let calls = finding.scenario.race.iter();
+        let names: Vec<String> = calls
+            .map(|call| by(&call.operation, call.actor.as_deref()))
+            .collect();
+        let faults = &finding.scenario.faults;
+        let where_struck = match faults.as_slice() {
+            [] => "",
+            _ => ", ! where a fault strikes",
+        };
+        writeln!(
+            out,
+            "\n  who moved when (* where it matters to another call{where_struck}):"
+        )?;
+        for line in interleaving::text(&finding.history.steps, &names, faults).lines() {
+            writeln!(out, "  {}", line.trim_end())?;
+        }
+    }
+    if let Some(file) = &finding.file {
+        writeln!(out, "\n  kept as    {file}")?;
+        let file = shlex::try_quote(file).unwrap_or(file.into());
+        writeln!(out, "  replay it  deadheat replay {file} --times 100")?;
+    }
+    Ok(())
+}
+
+/// The calls, how each ended, and what went wrong on purpose.
+fn write_calls(out: &mut String, finding: &Finding) -> std::fmt::Result {
     let calls = finding.scenario.race.len();
-    write!(out, "\n  the race, {calls} calls")?;
+    if calls == 1 {
+        write!(out, "\n  one call")?;
+    } else {
+        write!(out, "\n  the race, {calls} calls")?;
+    }
     if finding.schedule.is_none() {
         write!(out, " released together")?;
     }
@@ -97,26 +134,20 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
         } else {
             writeln!(out)?;
         }
-    }
-    if finding.schedule.is_some() {
-        let calls = finding.scenario.race.iter();
-        let names: Vec<String> = calls
-            .map(|call| by(&call.operation, call.actor.as_deref()))
-            .collect();
-        writeln!(
-            out,
-            "\n  who moved when (* where it matters to another call):"
-        )?;
-        for line in interleaving::text(&finding.history.steps, &names).lines() {
-            writeln!(out, "  {}", line.trim_end())?;
+        for fault in finding.scenario.faults.iter().filter(|f| f.call == index) {
+            let befalls = fault.kind.befalls(&struck(finding, fault));
+            writeln!(out, "     {} {befalls}", style("fault:").yellow())?;
         }
     }
-    if let Some(file) = &finding.file {
-        writeln!(out, "\n  kept as    {file}")?;
-        let file = shlex::try_quote(file).unwrap_or(file.into());
-        writeln!(out, "  replay it  deadheat replay {file} --times 100")?;
-    }
     Ok(())
+}
+
+/// The step that a fault strikes, in a few words where it is known what moved.
+fn struck(finding: &Finding, fault: &Fault) -> String {
+    let steps = finding.history.steps.iter();
+    let mut own = steps.filter(|step| step.call == fault.call);
+    let step = own.nth(fault.step);
+    step.map_or_else(|| fault.action.clone(), |step| step.action.short())
 }
 
 fn rate(finding: &Finding) -> String {
@@ -213,11 +244,20 @@ fn table(rows: &[Row]) -> String {
     for row in rows.iter().take(MOST_ROWS) {
         table.add_row(columns.iter().map(|name| match row.get(*name) {
             None => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
+            Some(Value::String(text)) => cut(text),
+            Some(value) => cut(&value.to_string()),
         }));
     }
     table.to_string()
+}
+
+/// What fits into a cell.
+fn cut(text: &str) -> String {
+    if text.chars().count() <= MOST_CELL {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(MOST_CELL).collect();
+    format!("{start}...")
 }
 
 #[cfg(test)]

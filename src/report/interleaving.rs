@@ -3,19 +3,21 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::model::step::{Action, Step};
+use crate::model::fault::Fault;
+use crate::model::step::Step;
 
 /// The most characters of one step.
 const MOST_OF_A_STEP: usize = 48;
 
-/// What marks a step whose order matters to another call.
+/// What marks a step whose order matters to another call, and one that a fault strikes.
 const MARK: &str = "*";
+const STRUCK: &str = "!";
 
 /// So many steps in a row of one call that matter to no other are shown as one line.
 const FOLDED_FROM: usize = 4;
 
 /// The steps of a race whose calls have these names, a line each.
-pub fn text(steps: &[Step], names: &[String]) -> String {
+pub fn text(steps: &[Step], names: &[String], faults: &[Fault]) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -27,18 +29,28 @@ pub fn text(steps: &[Step], names: &[String]) -> String {
         let mut others = steps.iter().filter(|other| other.call != step.call);
         others.any(|other| other.conflicts(step))
     };
-    let lines: Vec<(usize, bool, String)> = steps
+    let mut taken = vec![0; names.len()];
+    let lines: Vec<(usize, &str, String)> = steps
         .iter()
-        .map(|step| (step.call, matters(step), short(step)))
+        .map(|step| {
+            let number = taken.get(step.call).copied().unwrap_or_default();
+            taken[step.call] = number + 1;
+            let is_it = |fault: &Fault| (fault.call, fault.step) == (step.call, number);
+            let mark = match () {
+                () if faults.iter().any(is_it) => STRUCK,
+                () if matters(step) => MARK,
+                () => "",
+            };
+            (step.call, mark, short(step))
+        })
         .collect();
     for run in lines.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
-        let (call, matters, first) = &run[0];
+        let (call, mark, first) = &run[0];
         let mut row = |text: &str| {
-            let mark = if *matters { MARK } else { "" };
             let cells = (0..names.len()).map(|own| if own == *call { text } else { "" });
-            table.add_row(std::iter::once(mark).chain(cells));
+            table.add_row(std::iter::once(*mark).chain(cells));
         };
-        if *matters || run.len() < FOLDED_FROM {
+        if !mark.is_empty() || run.len() < FOLDED_FROM {
             for (_, _, text) in run {
                 row(text);
             }
@@ -51,11 +63,7 @@ pub fn text(steps: &[Step], names: &[String]) -> String {
 }
 
 fn short(step: &Step) -> String {
-    let text = match &step.action {
-        Action::Begin => "begins".to_owned(),
-        Action::Sql { short, .. } => short.clone(),
-        Action::ThirdParty { stub, request } => format!("{stub}: {request}"),
-    };
+    let text = step.action.short();
     if text.chars().count() <= MOST_OF_A_STEP {
         return text;
     }
@@ -66,7 +74,7 @@ fn short(step: &Step) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::step::{Access, Mode};
+    use crate::model::step::{Access, Action, Mode};
 
     #[test]
     fn a_column_a_call_and_a_mark_where_order_matters() {
@@ -107,6 +115,13 @@ mod tests {
             step(0, "UPDATE products id=1", Mode::Write),
         ];
         let names = ["order by ann".to_owned(), "order by bob".to_owned()];
-        insta::assert_snapshot!(text(&steps, &names));
+        insta::assert_snapshot!(text(&steps, &names, &[]));
+        let struck = Fault::at(1, &steps[1], crate::model::fault::FaultKind::CutAfter);
+        let marked = text(&steps, &names, &[struck]);
+        let line = marked.lines().nth(2).unwrap();
+        assert!(
+            line.trim_start().starts_with("!  SELECT products"),
+            "{marked}"
+        );
     }
 }

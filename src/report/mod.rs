@@ -5,6 +5,7 @@
 //! listeners.
 
 pub mod curl;
+pub mod faults;
 pub mod finding;
 mod interleaving;
 pub mod json;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::model::event::{Event, Listener, Summary};
+use crate::model::event::{Event, Listener, Outcomes, Summary};
 use crate::model::finding::Rate;
-use crate::report::finding;
+use crate::report::{faults, finding};
 
 /// How often a line of progress is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub struct Terminal {
     rounds: Option<u64>,
     budget: Option<Duration>,
     last_line: Instant,
+    /// Whether it was asked what each fault came to.
+    faults: bool,
 }
 
 impl Default for Terminal {
@@ -35,11 +37,18 @@ impl Default for Terminal {
             rounds: None,
             budget: None,
             last_line: Instant::now(),
+            faults: false,
         }
     }
 }
 
 impl Terminal {
+    /// Tells at the end what each fault came to, if that was asked.
+    #[must_use]
+    pub fn with_faults(self, faults: bool) -> Terminal {
+        Terminal { faults, ..self }
+    }
+
     fn begin(&mut self, rounds: Option<u64>, budget: Option<Duration>) {
         (self.rounds, self.budget) = (rounds, budget);
         if !self.attended {
@@ -135,9 +144,11 @@ impl Listener for Terminal {
                 violations, calls, ..
             } => {
                 let says = violations.first().map_or("", |first| first.says.as_str());
-                self.say(&format!(
-                    "  {says} Violated by a race of {calls}; shrinking it"
-                ));
+                let by = match calls {
+                    1 => "one call".to_owned(),
+                    calls => format!("a race of {calls}"),
+                };
+                self.say(&format!("  {says} Violated by {by}; shrinking it"));
             }
             Event::Shrinking { candidates, calls } => {
                 let text = format!("shrinking: {candidates} candidates, {calls} calls");
@@ -152,6 +163,9 @@ impl Listener for Terminal {
             }
             Event::RunEnded(summary) => {
                 self.bar.finish_and_clear();
+                if let Some(faults) = summary.faults.as_ref().filter(|_| self.faults) {
+                    print(&format!("\n{}\n", faults::text(faults)));
+                }
                 print(&ended(summary));
             }
         }
@@ -184,7 +198,10 @@ fn ended(summary: &Summary) -> String {
         ),
     );
     if summary.gated_rounds > 0 {
-        let _ = write!(text, ", {} of them at the gate,", summary.gated_rounds);
+        let _ = write!(text, ", {} of them at the gate", summary.gated_rounds);
+        if summary.extra_rounds > 0 {
+            text.push(',');
+        }
     }
     if summary.extra_rounds > 0 {
         let _ = write!(
@@ -197,11 +214,15 @@ fn ended(summary: &Summary) -> String {
         let _ = write!(text, "; {} more showed the same", summary.explained_rounds);
     }
     let _ = writeln!(text, "; seed {}", summary.seed);
+    text += &asked(&summary.outcomes);
     if summary.inconclusive > 0 {
         let _ = writeln!(text, "{} rounds could not be judged:", summary.inconclusive);
         for (why, count) in &summary.inconclusive_why {
             let _ = writeln!(text, "  {count} x {why}");
         }
+    }
+    if let Some(faults) = &summary.faults {
+        let _ = writeln!(text, "{}", faults::line(faults));
     }
     if summary.interrupted {
         text += "stopped before its budget was used\n";
@@ -209,9 +230,46 @@ fn ended(summary: &Summary) -> String {
     text
 }
 
+/// What came of asking for one-at-a-time orders.
+fn asked(outcomes: &Outcomes) -> String {
+    let mut text = String::new();
+    if outcomes.one_by_one > 0 {
+        let _ = writeln!(
+            text,
+            "{} rounds explained by a one-at-a-time order of their calls, {} not; it took {} rounds to tell",
+            outcomes.explained, outcomes.unexplained, outcomes.one_by_one
+        );
+    }
+    if !outcomes.unclear.is_empty() {
+        let unclear: u64 = outcomes.unclear.values().sum();
+        let _ = writeln!(
+            text,
+            "of {unclear} rounds it cannot be told if an order explains them:"
+        );
+        for (why, count) in &outcomes.unclear {
+            let _ = writeln!(text, "  {count} x {why}");
+        }
+    }
+    for allowance in &outcomes.allowances {
+        let _ = writeln!(
+            text,
+            "allowed by `{}`: {} ({} is not compared)",
+            allowance.name,
+            allowance.says,
+            if allowance.order_only {
+                format!("the order of {}", allowance.place)
+            } else {
+                allowance.place.clone()
+            }
+        );
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::allowance::Allowance;
     use crate::model::engine::Engine;
     use std::collections::BTreeMap;
 
@@ -225,6 +283,18 @@ mod tests {
             rounds: 1000,
             gated_rounds: 800,
             extra_rounds: 40,
+            outcomes: Outcomes {
+                explained: 700,
+                unexplained: 1,
+                unclear: BTreeMap::from([("a call of `pay` ended in doubt".to_owned(), 2)]),
+                one_by_one: 900,
+                allowances: vec![Allowance {
+                    name: "paying".to_owned(),
+                    says: "It shows for a moment.".to_owned(),
+                    place: "list-orders $[*].status".to_owned(),
+                    order_only: false,
+                }],
+            },
             inconclusive: 3,
             inconclusive_why: BTreeMap::from([("the database was busy".to_owned(), 3)]),
             elapsed_s: 12.34,
@@ -232,6 +302,7 @@ mod tests {
             failure: None,
             findings: Vec::new(),
             explained_rounds: 5,
+            faults: None,
             latency: BTreeMap::new(),
         };
         insta::assert_snapshot!(ended(&summary));

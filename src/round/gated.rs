@@ -1,8 +1,13 @@
 //! The race of a gated round: one call moves at a time, and a scheduler says which.
 //!
 //! Hears the gate, the stand-ins, the clients and the clock, tells [`Control`] what it heard, and
-//! does what it says. Knows neither who schedules nor why.
+//! does what it says. A step that a fault of the scenario strikes is struck instead of let go.
+//! Knows neither who schedules nor why.
 
+mod faults;
+mod strike;
+
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -10,48 +15,65 @@ use tokio::sync::oneshot;
 use crate::database::Database;
 use crate::drive::{Flight, Lead, Shot};
 use crate::failure::Failure;
-use crate::gate::control::{After, Arrival, Control, Left, Let, Next, Session, Whose};
+use crate::gate::control::{After, Arrival, Control, Left, Next, Session, Whose};
 use crate::gate::sql::{End, Meaning, uncommented};
-use crate::gate::{Event, Statement, TransactionStatus};
+use crate::gate::{self, Event, Statement, TransactionStatus};
 use crate::hold::Go;
 use crate::model::history::History;
 use crate::model::observed::StubCall;
 use crate::model::scenario::{RetryWhen, Role, Scenario};
 use crate::model::step::{Access, Action, Mode, Step};
+use crate::round::outsiders::Outsiders;
 use crate::round::{Actors, SETTLE_WITHIN, trace};
 use crate::schedule::{Diverged, Point, Scheduler};
+use crate::service::Service;
 use crate::stage::{Gating, Stage};
 use crate::stub::{self, Stubs};
+use crate::target::Target;
+
+use faults::Faults;
+use strike::Held;
 
 /// How long a call that is expected to move and waits elsewhere is waited for before
 /// the round is said to have diverged.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The replica that third parties call.
+const CALLED: usize = 0;
 
 /// How often the gate is asked whether its sessions have come to rest.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Stage {
     /// Fires a race through the gate and waits for every end. Beside the history
-    /// stands where the service left what the scheduler had expected, if it did: such
-    /// a round cannot be judged.
+    /// stands where the service left what the scheduler had expected, or which fault
+    /// did not strike: such a round cannot be judged.
     pub(super) async fn gated_race(
         &mut self,
         scenario: &Scenario,
         actors: &Actors,
         scheduler: &mut dyn Scheduler,
-    ) -> Result<(History, Option<Diverged>), Failure> {
+    ) -> Result<(History, Option<String>), Failure> {
         let shots = self.shots(scenario, actors)?;
         let mut named = shots.clone();
         for (call, shot) in named.iter_mut().enumerate() {
             // Of use at the gate only: a finding shows the request without it.
             trace::name(&mut shot.request, call);
-            // When a client leaves is a matter of time, and time stands still here.
-            shot.hang_up = None;
+            // When a client leaves is a matter of time, and time stands still here. But
+            // for a fault it leaves at a step.
+            shot.hang_up = faults::half_way(&scenario.faults, call);
         }
         let raced = self.lead(scenario, &named, scheduler).await?;
-        let calls = self.all_made(scenario, shots, raced.flights);
-        let steps = raced.steps;
-        Ok((History { calls, steps }, raced.diverged))
+        let mut calls = self.all_made(scenario, shots, raced.flights);
+        for struck in raced.struck {
+            calls[struck].struck = true;
+        }
+        let history = History {
+            calls,
+            steps: raced.steps,
+            died: None,
+        };
+        Ok((history, raced.diverged))
     }
 
     async fn lead(
@@ -69,6 +91,7 @@ impl Stage {
         let Lead {
             ready,
             go,
+            leave,
             mut ended,
         } = lead;
         tokio::pin!(race);
@@ -86,26 +109,33 @@ impl Stage {
             stubs: &self.stubs,
             database: self.database.as_mut(),
             go: go.into_iter().map(Some).collect(),
+            leave: leave.into_iter().map(Some).collect(),
+            target: &self.target,
+            faults: Faults::new(&scenario.faults),
+            leaving: None,
+            ended: BTreeSet::new(),
+            revived: HashMap::new(),
+            starting: None,
+            outsiders: Outsiders::default(),
             diverged: None,
             impatient: None,
             all_ended: None,
         };
         let mut flights: Option<Vec<Flight>> = None;
-        while let Some(until) = conductor.act(scheduler).await? {
+        while let Some(until) = conductor.act(scheduler, &mut self.service).await? {
             let gating = &mut *conductor.gating;
             tokio::select! {
                 biased;
                 Some(event) = gating.events.recv() => conductor.hear(event),
                 Some(event) = gating.third_parties.recv() => conductor.overhear(event),
-                Some(call) = ended.recv() => conductor.control.ended(Instant::now(), call),
+                Some(call) = ended.recv() => conductor.ended(call),
                 landed = &mut race, if flights.is_none() => flights = Some(landed?),
                 () = gating.alarm.until(until) => {}
             }
         }
-        let (steps, mut diverged) = conductor.end();
-        if diverged.is_none() {
-            diverged = scheduler.round_ended(&steps).err();
-        }
+        conductor.starts_within(None, &mut self.service).await?;
+        let (steps, diverged, faults) = conductor.end();
+        let diverged = diverged.or_else(|| scheduler.round_ended(&steps).err());
         let flights = match flights {
             Some(flights) => flights,
             None => race.await?,
@@ -113,7 +143,8 @@ impl Stage {
         Ok(Raced {
             flights,
             steps,
-            diverged,
+            diverged: diverged.map(|left| left.to_string()).or(faults.missed()),
+            struck: faults.calls,
         })
     }
 }
@@ -122,7 +153,9 @@ impl Stage {
 struct Raced {
     flights: Vec<Flight>,
     steps: Vec<Step>,
-    diverged: Option<Diverged>,
+    diverged: Option<String>,
+    /// The calls that faults have struck.
+    struck: BTreeSet<usize>,
 }
 
 /// What a gated race is led with.
@@ -131,8 +164,20 @@ struct Conductor<'a> {
     shots: &'a [Shot],
     stubs: &'a Stubs,
     database: &'a mut dyn Database,
-    control: Control<Go>,
+    control: Control<Held>,
     go: Vec<Option<oneshot::Sender<()>>>,
+    leave: Vec<Option<oneshot::Sender<()>>>,
+    target: &'a Target,
+    faults: Faults<'a>,
+    /// The call whose client leaves while its step is held, and since when it has left.
+    leaving: Option<(usize, Option<Instant>)>,
+    /// The calls whose clients have their end.
+    ended: BTreeSet<usize>,
+    /// The replicas that were killed and started again, and how much had moved by then.
+    revived: HashMap<usize, usize>,
+    /// The one of them that is not ready yet.
+    starting: Option<usize>,
+    outsiders: Outsiders,
     /// Where the service left what was expected of it.
     diverged: Option<Diverged>,
     /// Since when a call is waited for that the scheduler wants to move.
@@ -141,10 +186,14 @@ struct Conductor<'a> {
     all_ended: Option<Instant>,
 }
 
-impl Conductor<'_> {
+impl<'a> Conductor<'a> {
     /// Acts until there is nothing to do but to listen, at most until the moment
     /// that it returns; `None` once the race is over.
-    async fn act(&mut self, scheduler: &mut dyn Scheduler) -> Result<Option<Instant>, Failure> {
+    async fn act(
+        &mut self,
+        scheduler: &mut dyn Scheduler,
+        service: &mut Service,
+    ) -> Result<Option<Instant>, Failure> {
         loop {
             let now = Instant::now();
             match self.control.next(now) {
@@ -156,8 +205,19 @@ impl Conductor<'_> {
                     };
                     self.control.locked(Instant::now(), session, locked);
                 }
+                Next::Choose if self.leaving.is_some() => {
+                    if let Some(until) = self.leave_taken(now) {
+                        return Ok(Some(until));
+                    }
+                }
                 Next::Choose => match self.choose(scheduler) {
-                    Ok(()) => self.impatient = None,
+                    // Nobody can go on before it is there.
+                    Ok(None) => return Ok(Some(now + LOOK_EVERY)),
+                    Ok(Some(call)) => {
+                        self.impatient = None;
+                        self.go(call, service).await?;
+                        self.starts_within(Some(faults::A_MOMENT), service).await?;
+                    }
                     Err(diverged) if self.may_wait(&diverged, now) => {
                         return Ok(Some(now + LOOK_EVERY));
                     }
@@ -184,8 +244,13 @@ impl Conductor<'_> {
         (since.elapsed() < SETTLE_WITHIN).then_some(until)
     }
 
-    fn choose(&mut self, scheduler: &mut dyn Scheduler) -> Result<(), Diverged> {
-        let (waiting, stuck) = (self.control.waiting(), self.control.stuck());
+    /// The call to go on; `None` while there is none.
+    fn choose(&mut self, scheduler: &mut dyn Scheduler) -> Result<Option<usize>, Diverged> {
+        let (mut waiting, stuck) = (self.control.waiting(), self.control.stuck());
+        waiting.retain(|step| !self.finds_nobody(step.call));
+        if waiting.is_empty() {
+            return Ok(None);
+        }
         let point = Point {
             past: self.control.past(),
             waiting: &waiting,
@@ -195,24 +260,15 @@ impl Conductor<'_> {
             None => scheduler.choose(&point)?,
             Some(_) => 0,
         };
-        match self.control.go(Instant::now(), waiting[index].call) {
-            Some(Let::Begin(call)) => {
-                if let Some(go) = self.go[call].take() {
-                    // A shot that has failed before hears nothing.
-                    let _ = go.send(());
-                }
-            }
-            Some(Let::Step(go)) => go.run(),
-            None => {}
-        }
-        Ok(())
+        Ok(Some(waiting[index].call))
     }
 
     /// Whether what the scheduler wants may yet come.
     fn may_wait(&mut self, diverged: &Diverged, now: Instant) -> bool {
         let stuck = self.control.stuck();
         let expected = diverged.expected.as_ref();
-        expected.is_some_and(|choice| stuck.contains(&choice.call))
+        expected
+            .is_some_and(|choice| stuck.contains(&choice.call) || self.finds_nobody(choice.call))
             && self.impatient.get_or_insert(now).elapsed() < PATIENCE
     }
 
@@ -226,14 +282,19 @@ impl Conductor<'_> {
                 statement,
                 in_transaction,
                 go,
-            } => self.statement_arrived(now, session, &statement, in_transaction, go),
+            } => {
+                self.see_webhooks_end();
+                self.statement_arrived(now, session, &statement, in_transaction, go);
+            }
             Event::Answered { session, answer } => {
                 let left = match answer.status {
                     TransactionStatus::Idle => Left::Idle,
                     TransactionStatus::InTransaction => Left::InTransaction,
                     TransactionStatus::Failed => Left::Failed,
                 };
-                if !self.gating.habits.answered(session, left != Left::Idle) {
+                let open = left != Left::Idle;
+                let own = self.gating.habits.answered(session, open);
+                if !self.outsiders.answered(session, open) && !own {
                     let session = Session::Database(session);
                     self.control.answered(now, session, left);
                 }
@@ -247,8 +308,18 @@ impl Conductor<'_> {
             }
             Event::Closed { session } => {
                 self.gating.sessions(&event);
+                self.outsiders.closed(session);
                 self.control.closed(now, Session::Database(session));
             }
+        }
+    }
+
+    /// A call goes on once its webhook has ended: that was told before, if not heard yet.
+    fn see_webhooks_end(&mut self) {
+        while self.outsiders.are_under_way()
+            && let Ok(event) = self.gating.third_parties.try_recv()
+        {
+            self.overhear(event);
         }
     }
 
@@ -258,15 +329,26 @@ impl Conductor<'_> {
         session: u64,
         statement: &Statement,
         in_transaction: bool,
-        go: Go,
+        go: Go<gate::Strike>,
     ) {
         let (plain, comments) = uncommented(&statement.sql);
         let statement = Statement {
             sql: plain.into_owned(),
             parameters: statement.parameters.clone(),
         };
+        let replica = self.gating.replicas.get(&session).copied();
+        if replica.is_some_and(|replica| self.is_starting(replica)) {
+            if self.starting.is_none() {
+                self.gating.habits.learn(session, &statement.sql);
+            }
+            return go.run();
+        }
         let (from, named) = (Session::Database(session), trace::named(&comments));
         let is_a_calls = named.is_some() || self.control.owner(from).is_some();
+        let called = self.gating.replicas.get(&session) == Some(&CALLED);
+        if !is_a_calls && called && self.outsiders.arrives(session, in_transaction) {
+            return go.run();
+        }
         let habits = &mut self.gating.habits;
         if !is_a_calls && habits.arrives(session, &statement.sql, in_transaction) {
             return go.run();
@@ -284,7 +366,7 @@ impl Conductor<'_> {
         let arrival = Arrival {
             session: from,
             whose,
-            among: self.calls_of(self.gating.replicas.get(&session).copied()),
+            among: self.calls_of(replica),
             action: Action::Sql {
                 statement: statement.sql,
                 parameters: statement.parameters,
@@ -294,7 +376,7 @@ impl Conductor<'_> {
             ends: ends.is_some(),
             snapshot: self.gating.reader.snapshots(),
             awaited: ends != Some(End::Rollback),
-            go,
+            go: Held::Sql(go, ends.is_some()),
         };
         self.control.arrived(now, arrival);
     }
@@ -328,7 +410,7 @@ impl Conductor<'_> {
                     ends: false,
                     snapshot: false,
                     awaited: true,
-                    go,
+                    go: Held::ThirdParty(go),
                 };
                 self.control.arrived(now, arrival);
             }
@@ -339,16 +421,22 @@ impl Conductor<'_> {
             stub::Event::Closed { exchange } => {
                 self.control.closed(now, Session::ThirdParty(exchange));
             }
+            stub::Event::Calling { go } => {
+                self.outsiders.begins();
+                go.run();
+            }
+            stub::Event::Called => self.outsiders.ended(),
         }
     }
 
-    /// Lets everything go; returns what moved, and where the service diverged.
-    fn end(self) -> (Vec<Step>, Option<Diverged>) {
+    /// Lets everything go; returns what moved, where the service diverged, and what the
+    /// faults did.
+    fn end(self) -> (Vec<Step>, Option<Diverged>, Faults<'a>) {
         self.gating.gate.hold(false);
         self.stubs.hold(false);
         let (steps, pace) = self.control.into_past();
         self.gating.pace = pace;
-        (steps, self.diverged)
+        (steps, self.diverged, self.faults)
     }
 }
 

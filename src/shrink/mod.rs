@@ -1,6 +1,6 @@
 //! From a failing scenario to one that a person would have written.
 //!
-//! What is simpler, in this order: fewer calls, then no hang-up and no retry
+//! What is simpler, in this order: fewer faults, fewer calls, then no hang-up and no retry
 //! where a plain call does, then simpler values. A pass offers candidates and
 //! is told whether each still fails; it knows `model` alone, and neither how a
 //! candidate is tried nor how often. The last candidate that failed is the
@@ -9,6 +9,7 @@
 //! To add a pass: write its file, and name it in [`passes`].
 
 mod calls;
+mod faults;
 mod roles;
 mod tree;
 
@@ -28,7 +29,10 @@ pub trait Pass {
 /// value tree that generated it, where it is at hand: it simplifies first,
 /// since only the scenario that it made can be simplified by it.
 pub fn passes(tree: Option<Box<dyn ValueTree<Value = Scenario>>>) -> Vec<Box<dyn Pass>> {
-    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(calls::Halves::default())];
+    let mut passes: Vec<Box<dyn Pass>> = vec![
+        Box::new(faults::DropFaults::default()),
+        Box::new(calls::Halves::default()),
+    ];
     if let Some(tree) = tree {
         passes.insert(0, Box::new(tree::Simplify::new(tree)));
     }
@@ -74,8 +78,8 @@ pub(crate) mod testing {
             })
             .collect();
         Scenario {
-            setup: Vec::new(),
             race,
+            ..Scenario::default()
         }
     }
 

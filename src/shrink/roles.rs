@@ -16,10 +16,12 @@ impl Pass for PlainRoles {
             let index = self.at;
             self.at += 1;
             let mut candidate = smallest.clone();
+            let struck = |of| smallest.faults.iter().any(|fault| fault.call == of);
             let call = &mut candidate.race[index];
             let hung_up = call.hang_up.take().is_some();
             call.role = match call.role {
-                Role::Retry { of, .. } => Role::Duplicate { of },
+                // Who has had no answer asks again: plainer than to ask twice at once.
+                Role::Retry { of, .. } if !struck(of) => Role::Duplicate { of },
                 Role::Bystander => Role::Original,
                 ref kept => kept.clone(),
             };

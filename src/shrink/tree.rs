@@ -39,7 +39,9 @@ impl Pass for Simplify {
             if !moved {
                 return None;
             }
-            let candidate = self.tree.current();
+            // The tree knows of no faults; they stay where they are.
+            let mut candidate = self.tree.current();
+            candidate.faults.clone_from(&smallest.faults);
             if candidate.race.len() >= 2 && candidate != *smallest {
                 return Some(candidate);
             }

@@ -22,7 +22,7 @@ use crate::stub;
 
 /// How long the service is listened to before the first call, for what it does of its
 /// own accord: what polls more often is known from the first round on.
-const LISTEN_FIRST: Duration = Duration::from_millis(100);
+pub(crate) const LISTEN_FIRST: Duration = Duration::from_millis(100);
 
 /// The isolation level of transactions that ask for none, in the gate's engine.
 const DEFAULT_ISOLATION: &str = "SELECT current_setting('default_transaction_isolation') AS level";
@@ -97,6 +97,15 @@ impl Gating {
         self.reader.learn(catalog, level);
         self.uncalled(tokio::time::sleep(LISTEN_FIRST)).await;
         Ok(())
+    }
+
+    /// The service was started anew: no call is under way, and what it did of its own
+    /// accord it does on other connections.
+    pub(crate) async fn learn_anew(&mut self) {
+        self.calm = true;
+        if self.habits.any() {
+            self.uncalled(tokio::time::sleep(LISTEN_FIRST)).await;
+        }
     }
 
     /// Does something while no call is under way, and learns what the service does

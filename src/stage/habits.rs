@@ -10,7 +10,11 @@ use std::collections::{HashMap, HashSet};
 
 /// What is known of every connection that has sent something of its own accord.
 #[derive(Debug, Default)]
-pub(crate) struct Habits(HashMap<u64, Habit>);
+pub(crate) struct Habits {
+    sessions: HashMap<u64, Habit>,
+    /// Whether anything was ever learned, of connections that may be gone.
+    any: bool,
+}
 
 #[derive(Debug, Default)]
 struct Habit {
@@ -26,16 +30,22 @@ const MOST_STATEMENTS: usize = 256;
 impl Habits {
     /// A statement was sent while no call was under way.
     pub(crate) fn learn(&mut self, session: u64, statement: &str) {
-        let known = &mut self.0.entry(session).or_default().statements;
+        self.any = true;
+        let known = &mut self.sessions.entry(session).or_default().statements;
         if known.len() < MOST_STATEMENTS && !known.contains(statement) {
             known.insert(statement.to_owned());
         }
     }
 
+    /// Whether the service does anything of its own accord.
+    pub(crate) fn any(&self) -> bool {
+        self.any
+    }
+
     /// A step arrives, while calls are under way, in no transaction of theirs: whether
     /// it is the service's own.
     pub(crate) fn arrives(&mut self, session: u64, statement: &str, in_transaction: bool) -> bool {
-        let Some(habit) = self.0.get_mut(&session) else {
+        let Some(habit) = self.sessions.get_mut(&session) else {
             return false;
         };
         let goes_on = habit.at_work && in_transaction;
@@ -45,12 +55,12 @@ impl Habits {
 
     /// Whether a connection has ever sent something of the service's own.
     pub(crate) fn has(&self, session: u64) -> bool {
-        self.0.contains_key(&session)
+        self.sessions.contains_key(&session)
     }
 
     /// A step was answered: whether it was the service's own.
     pub(crate) fn answered(&mut self, session: u64, in_transaction: bool) -> bool {
-        let Some(habit) = self.0.get_mut(&session) else {
+        let Some(habit) = self.sessions.get_mut(&session) else {
             return false;
         };
         let was_at_work = habit.at_work;
@@ -60,7 +70,7 @@ impl Habits {
 
     /// A connection has ended.
     pub(crate) fn closed(&mut self, session: u64) {
-        self.0.remove(&session);
+        self.sessions.remove(&session);
     }
 }
 

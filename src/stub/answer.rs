@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use crate::model::history::Request;
 use crate::target::error::{Problem, TargetError};
-use crate::target::file::{StubAnswerSection, StubSection};
+use crate::target::file::{StubAnswerSection, StubSection, WebhookSection};
 use crate::target::template::Templates;
 use crate::target::{Target, request_line};
+
+use super::webhook::Webhook;
 
 /// The answers of one stand-in, the first that fits counts.
 #[derive(Debug)]
@@ -24,6 +26,21 @@ struct Prepared {
     status: http::StatusCode,
     headers: Vec<(String, String)>,
     body: Option<Value>,
+    webhook: Option<WebhookSection>,
+}
+
+/// An answer that is given.
+pub(super) struct Given {
+    pub response: hyper::Response<Full<Bytes>>,
+    /// What it causes.
+    pub webhook: Option<Webhook>,
+}
+
+/// What an answer's templates have become.
+struct Rendered {
+    headers: Vec<(String, String)>,
+    body: String,
+    webhook: Option<Webhook>,
 }
 
 impl Answers {
@@ -56,7 +73,7 @@ impl Answers {
     }
 
     /// The answer to the stand-in's `number`th request of the round.
-    pub(super) fn to(&self, request: &Request, number: u64) -> hyper::Response<Full<Bytes>> {
+    pub(super) fn to(&self, request: &Request, number: u64) -> Given {
         let Some(answer) = self.fitting(request) else {
             let known = self
                 .answers
@@ -68,13 +85,15 @@ impl Answers {
                 own_line(request),
                 known.join(", ")
             );
-            return response(http::StatusCode::NOT_FOUND, &[], text);
+            return Given::plain(http::StatusCode::NOT_FOUND, text);
         };
         match self.render(answer, request, number) {
-            Ok((headers, body)) => response(answer.status, &headers, body),
-            Err(error) => response(
+            Ok(rendered) => Given {
+                response: response(answer.status, &rendered.headers, rendered.body),
+                webhook: rendered.webhook,
+            },
+            Err(error) => Given::plain(
                 http::StatusCode::INTERNAL_SERVER_ERROR,
-                &[],
                 format!("the answer of this stand-in cannot be rendered: {error}"),
             ),
         }
@@ -85,9 +104,9 @@ impl Answers {
         answer: &Prepared,
         request: &Request,
         number: u64,
-    ) -> Result<(Vec<(String, String)>, String), minijinja::Error> {
+    ) -> Result<Rendered, minijinja::Error> {
         let json_body = serde_json::from_str(&request.body);
-        let context = json!({
+        let mut context = json!({
             "n": number,
             "request": {
                 "method": request.method,
@@ -98,18 +117,54 @@ impl Answers {
         });
         let mut headers = Vec::new();
         let body = match &answer.body {
-            None => String::new(),
-            Some(Value::String(text)) => self.templates.text(text, &context)?,
+            None => Value::String(String::new()),
+            Some(Value::String(text)) => Value::String(self.templates.text(text, &context)?),
             Some(json) => {
                 headers.push(("content-type".to_owned(), "application/json".to_owned()));
-                self.templates.json(json, &context)?.to_string()
+                self.templates.json(json, &context)?
             }
         };
         for (name, template) in &answer.headers {
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             headers.push((name.clone(), self.templates.text(template, &context)?));
         }
-        Ok((headers, body))
+        let text = match &body {
+            Value::String(text) => text.clone(),
+            json => json.to_string(),
+        };
+        context["answer"] = body;
+        let webhook = answer.webhook.as_ref();
+        let webhook = webhook.map(|section| self.webhook(section, &context));
+        Ok(Rendered {
+            headers,
+            body: text,
+            webhook: webhook.transpose()?,
+        })
+    }
+
+    fn webhook(
+        &self,
+        section: &WebhookSection,
+        context: &Value,
+    ) -> Result<Webhook, minijinja::Error> {
+        let value = |(name, template): (&String, &toml::Value)| {
+            let template = serde_json::to_value(template).unwrap_or_default();
+            let value = self.templates.json(&template, context)?;
+            Ok::<_, minijinja::Error>((name.clone(), value))
+        };
+        Ok(Webhook {
+            operation: section.operation.get_ref().clone(),
+            values: section.values.iter().map(value).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Given {
+    fn plain(status: http::StatusCode, text: String) -> Given {
+        Given {
+            response: response(status, &[], text),
+            webhook: None,
+        }
     }
 }
 
@@ -140,7 +195,14 @@ fn prepare(section: &StubAnswerSection) -> Result<Prepared, Problem> {
         status,
         headers: section.headers.clone().into_iter().collect(),
         body: body.map_err(|error| Problem::new(at, format!("the body is no JSON: {error}")))?,
+        webhook: section.webhook.clone(),
     })
+}
+
+/// What a provider says that is out of order.
+pub(super) fn server_error() -> hyper::Response<Full<Bytes>> {
+    let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+    response(status, &[], "internal error".to_owned())
 }
 
 fn response(

@@ -2,11 +2,29 @@
 //! told of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::hold::{self, Go, Holding};
+use crate::hold::{self, Go, Hold, Holding};
 use crate::model::observed::StubCall;
+
+use super::webhook::Delivery;
+
+/// What a held request can be struck with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// It is answered 500, and nothing is done.
+    ServerError,
+    /// It is done, and answered so much later.
+    Slow(Duration),
+    /// It is done, and not answered until holding ends; then the connection is closed.
+    NeverAnswers,
+    /// It is done, and the connection closed instead of an answer.
+    HangsUp,
+    /// It is done, and its webhook comes otherwise.
+    Webhook(Delivery),
+}
 
 /// What happened at a stand-in while requests were held. Every
 /// [`Arrived`](Event::Arrived) is followed by [`Answered`](Event::Answered) or
@@ -21,19 +39,27 @@ pub enum Event {
         call: StubCall,
         /// The target file's request line that it fits, or its own.
         line: String,
-        /// Lets it go.
-        go: Go,
+        /// Lets it go, or strikes it.
+        go: Go<Strike>,
     },
     /// It is remembered, and about to be answered.
     Answered {
         /// Its number.
         exchange: u64,
     },
-    /// Its connection was lost before.
+    /// Its connection was lost before, or it will get no answer.
     Closed {
         /// Its number.
         exchange: u64,
     },
+    /// A webhook is about to be sent before the answer that causes it. Followed by
+    /// [`Called`](Event::Called).
+    Calling {
+        /// Lets it go.
+        go: Go<()>,
+    },
+    /// The service has answered that webhook, or was not waited for any longer.
+    Called,
 }
 
 /// Shared by all the stand-ins of a target.
@@ -67,16 +93,19 @@ impl Door {
             line,
             go,
         });
-        let passing = Passing {
+        let mut passing = Passing {
             door: self,
             exchange,
+            hold,
+            strike: None,
             answered: false,
         };
         let mut holding = self.holding.clone();
-        tokio::select! {
-            () = gone.wait() => {}
-            () = holding.released(hold) => {}
-        }
+        passing.strike = tokio::select! {
+            biased;
+            strike = gone.wait() => strike,
+            () = holding.released(hold) => None,
+        };
         Some(passing)
     }
 
@@ -91,10 +120,24 @@ impl Door {
 pub(super) struct Passing<'a> {
     door: &'a Door,
     exchange: u64,
+    hold: Hold,
+    strike: Option<Strike>,
     answered: bool,
 }
 
 impl Passing<'_> {
+    /// What it was struck with.
+    pub(super) fn strike(&self) -> Option<Strike> {
+        self.strike
+    }
+
+    /// It will get no answer: waits until what was held with it is let go.
+    pub(super) async fn never_answered(self) {
+        let (mut holding, hold) = (self.door.holding.clone(), self.hold);
+        drop(self);
+        holding.released(hold).await;
+    }
+
     /// Its answer is ready.
     pub(super) fn answered(mut self) {
         self.answered = true;

@@ -18,6 +18,14 @@ struct Round {
     keys: HashMap<(String, String), u64>,
 }
 
+/// What is known of a call.
+pub(super) struct Remembered {
+    /// Its number.
+    pub number: u64,
+    /// Whether its idempotency key was known.
+    pub repeats: bool,
+}
+
 impl Memory {
     fn round(&self) -> MutexGuard<'_, Round> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -33,19 +41,25 @@ impl Memory {
 
     /// Keeps a call and gives it its number, counted from 1; one that repeats
     /// an idempotency key has the number of the first.
-    pub(super) fn remember(&self, call: &StubCall) -> u64 {
+    pub(super) fn remember(&self, call: &StubCall) -> Remembered {
         let mut round = self.round();
         let key = call
             .idempotency_key()
             .map(|key| (call.stub.clone(), key.to_owned()));
         round.calls.push(call.clone());
         if let Some(&number) = key.as_ref().and_then(|key| round.keys.get(key)) {
-            return number;
+            return Remembered {
+                number,
+                repeats: true,
+            };
         }
         let count = round.counts.entry(call.stub.clone()).or_default();
         *count += 1;
         let number = *count;
         round.keys.extend(key.map(|key| (key, number)));
-        number
+        Remembered {
+            number,
+            repeats: false,
+        }
     }
 }

@@ -3,15 +3,16 @@
 //! Each listens on a loopback port of its own, answers as the target file says,
 //! and remembers every call until the round is over. Like a real provider, it
 //! answers a repeated `Idempotency-Key` as it did the first time. While it is told
-//! to, it holds each request until that is let go. Knows the target file and
-//! nothing of who calls, or why.
+//! to, it holds each request until that is let go, or struck by a fault. What an answer
+//! causes, it calls the service for. Knows the target file and nothing of who calls, or
+//! why.
 
 mod answer;
 mod door;
 mod memory;
+mod webhook;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
+use url::Url;
 
 use crate::hold::{Switch, switch};
 use crate::model::Row;
@@ -34,10 +36,12 @@ use crate::target::file::OnceSection;
 use crate::target::{Target, request_line};
 
 use answer::Answers;
-use door::Door;
+use door::{Door, Passing};
 use memory::Memory;
+use webhook::Webhooks;
 
-pub use door::Event;
+pub use door::{Event, Strike};
+pub use webhook::Delivery;
 
 /// The most bytes of a request's body that a stand-in reads; what is longer is
 /// answered 413. Calls to providers are small, and a round remembers them all.
@@ -54,6 +58,9 @@ pub enum StubError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The service could not be called from here.
+    #[error("cannot set up an HTTP client for webhooks: {0}")]
+    Client(#[source] reqwest::Error),
     /// The target file asks for an answer that cannot be given.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -65,17 +72,20 @@ pub struct Stubs {
     addresses: Vec<(String, SocketAddr)>,
     memory: Memory,
     holding: Switch,
+    webhooks: Arc<Webhooks>,
     _servers: JoinSet<()>,
 }
 
 impl Stubs {
     /// Puts all of them up. Nothing is held at first; while it is, `events` tells.
     pub async fn start(
-        target: &Target,
+        target: &Arc<Target>,
         events: UnboundedSender<Event>,
     ) -> Result<Stubs, StubError> {
         let memory = Memory::default();
         let (holding, held) = switch();
+        let webhooks = Webhooks::new(Arc::clone(target), held.clone(), events.clone())?;
+        let webhooks = Arc::new(webhooks);
         let door = Arc::new(Door::new(held, events));
         let mut addresses = Vec::new();
         let mut servers = JoinSet::new();
@@ -92,6 +102,7 @@ impl Stubs {
                 answers,
                 memory: memory.clone(),
                 door: Arc::clone(&door),
+                webhooks: Arc::clone(&webhooks),
             });
             servers.spawn(stub.serve(listener));
         }
@@ -99,6 +110,7 @@ impl Stubs {
             addresses,
             memory,
             holding,
+            webhooks,
             _servers: servers,
         })
     }
@@ -119,15 +131,53 @@ impl Stubs {
         self.holding.turn(on);
     }
 
-    /// Forgets what was called so far: a round begins.
+    /// Where the service is called: webhooks go there from now on.
+    pub fn call_at(&self, url: Url) {
+        self.webhooks.call_at(url);
+    }
+
+    /// Whether webhooks wait: one call is made at a time, and what it causes comes after
+    /// its answer.
+    pub fn delay_webhooks(&self, on: bool) {
+        self.webhooks.wait(on);
+    }
+
+    /// Forgets what was called so far, and the webhooks that are left of it: a round
+    /// begins.
     pub fn forget(&self) {
+        self.webhooks.forget();
         self.memory.forget();
+    }
+
+    /// Waits until each webhook was taken by the service, or given up; answers whether
+    /// there were any. To be called once the service has answered whoever called it: what
+    /// it has refused so far is sent again now.
+    pub async fn settle(&self) -> Result<bool, TargetError> {
+        self.webhooks.settle().await
     }
 
     /// What was called since [`forget`](Stubs::forget), in the order in which it was
     /// answered.
     pub fn calls(&self) -> Vec<StubCall> {
         self.memory.calls()
+    }
+}
+
+/// The requests that ask for something to be done, those with one `Idempotency-Key` once.
+pub fn asked(calls: &[StubCall]) -> Vec<&StubCall> {
+    let mut known = BTreeSet::new();
+    let does = |call: &&StubCall| !matches!(call.request.method.as_str(), "GET" | "HEAD");
+    let is_new = |call: &&StubCall| {
+        let key = call.idempotency_key();
+        key.is_none_or(|key| known.insert((call.stub.clone(), key.to_owned())))
+    };
+    calls.iter().filter(does).filter(is_new).collect()
+}
+
+impl Drop for Stubs {
+    fn drop(&mut self) {
+        // They hold what they are held by.
+        self.webhooks.forget();
     }
 }
 
@@ -181,6 +231,7 @@ struct Stub {
     answers: Answers,
     memory: Memory,
     door: Arc<Door>,
+    webhooks: Arc<Webhooks>,
 }
 
 impl Stub {
@@ -200,7 +251,7 @@ impl Stub {
         let _ = stream.set_nodelay(true);
         let service = service_fn(|request| {
             let stub = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(stub.answer(request).await) }
+            async move { stub.answer(request).await }
         });
         // A caller that breaks off is the caller's affair, and what it asked for is
         // done: a provider does not take it back either.
@@ -210,12 +261,16 @@ impl Stub {
             .await;
     }
 
-    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+    /// `Err` where the connection is to be closed without an answer.
+    async fn answer(
+        &self,
+        request: hyper::Request<Incoming>,
+    ) -> Result<hyper::Response<Full<Bytes>>, HungUp> {
         let (head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, MOST_BODY).collect().await else {
             let mut answer = hyper::Response::new(Full::default());
             *answer.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
-            return answer;
+            return Ok(answer);
         };
         let path = head.uri.path_and_query();
         let request = Request {
@@ -237,14 +292,50 @@ impl Stub {
         };
         let line = self.answers.line(&call.request);
         let passing = self.door.pass(&call, line).await;
-        let number = self.memory.remember(&call);
-        let answer = self.answers.to(&call.request, number);
-        if let Some(passing) = passing {
-            passing.answered();
+        let strike = passing.as_ref().and_then(Passing::strike);
+        let answer = if strike == Some(Strike::ServerError) {
+            answer::server_error()
+        } else {
+            self.does(&call, strike).await
+        };
+        let Some(passing) = passing else {
+            return Ok(answer);
+        };
+        match strike {
+            Some(Strike::NeverAnswers) => {
+                passing.never_answered().await;
+                return Err(HungUp);
+            }
+            Some(Strike::HangsUp) => return Err(HungUp),
+            Some(Strike::Slow(by)) => tokio::time::sleep(by).await,
+            Some(Strike::ServerError | Strike::Webhook(_)) | None => {}
         }
-        answer
+        passing.answered();
+        Ok(answer)
+    }
+
+    /// Does what is asked, with what it causes; returns the answer.
+    async fn does(&self, call: &StubCall, strike: Option<Strike>) -> hyper::Response<Full<Bytes>> {
+        let known = self.memory.remember(call);
+        let given = self.answers.to(&call.request, known.number);
+        // What happened once is told once, however often it is asked for.
+        if let Some(webhook) = given.webhook.filter(|_| !known.repeats) {
+            let own = || format!("{}-{}", self.name, known.number);
+            let cause = call.idempotency_key().map_or_else(own, str::to_owned);
+            let delivery = match strike {
+                Some(Strike::Webhook(delivery)) => delivery,
+                _ => Delivery::default(),
+            };
+            self.webhooks.send(webhook, &cause, delivery).await;
+        }
+        given.response
     }
 }
+
+/// A stand-in closes a connection instead of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the stand-in hangs up")]
+struct HungUp;
 
 #[cfg(test)]
 mod tests;

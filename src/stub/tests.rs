@@ -1,7 +1,11 @@
 //! Stand-ins as a service meets them, and as one who holds them does.
 
 use super::*;
+
+mod webhooks;
+
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -23,6 +27,11 @@ const TARGET: &str = "
     ]
 ";
 
+fn target(text: &str) -> Arc<Target> {
+    let target = Target::parse(Path::new("t.toml"), Path::new("/"), text.to_owned());
+    Arc::new(target.unwrap())
+}
+
 async fn charge(url: &str, key: Option<&str>) -> (u16, Value) {
     let mut request = reqwest::Client::new()
         .post(format!("{url}/charges"))
@@ -36,7 +45,7 @@ async fn charge(url: &str, key: Option<&str>) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_stand_in_answers_remembers_and_honours_idempotency_keys() {
-    let target = Target::parse(Path::new("t.toml"), Path::new("/"), TARGET.to_owned()).unwrap();
+    let target = target(TARGET);
     let stubs = Stubs::start(&target, unbounded_channel().0).await.unwrap();
     let url = stubs.context()["provider"]["url"]
         .as_str()
@@ -132,7 +141,7 @@ async fn who_hangs_up_while_held_has_asked_all_the_same() {
 }
 
 async fn held() -> (Stubs, String, UnboundedReceiver<Event>) {
-    let target = Target::parse(Path::new("t.toml"), Path::new("/"), TARGET.to_owned()).unwrap();
+    let target = target(TARGET);
     let (tell, events) = unbounded_channel();
     let stubs = Stubs::start(&target, tell).await.unwrap();
     stubs.hold(true);
@@ -143,7 +152,7 @@ async fn held() -> (Stubs, String, UnboundedReceiver<Event>) {
     (stubs, url, events)
 }
 
-async fn arrived(events: &mut UnboundedReceiver<Event>) -> (u64, StubCall, String, Go) {
+async fn arrived(events: &mut UnboundedReceiver<Event>) -> (u64, StubCall, String, Go<Strike>) {
     match events.recv().await {
         Some(Event::Arrived {
             exchange,
@@ -153,4 +162,42 @@ async fn arrived(events: &mut UnboundedReceiver<Event>) -> (u64, StubCall, Strin
         }) => (exchange, call, line, go),
         other => panic!("not an arrival: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_struck_request_fails_as_its_fault_says_and_is_remembered_if_it_was_done() {
+    let (stubs, url, mut events) = held().await;
+    let strike = async |strike, events: &mut UnboundedReceiver<Event>| {
+        let body = json!({ "order": 7 });
+        let asked = reqwest::Client::new()
+            .post(format!("{url}/charges"))
+            .json(&body);
+        let asked = tokio::spawn(asked.send());
+        let (exchange, _, _, go) = arrived(events).await;
+        go.strike(strike);
+        let told = match events.recv().await {
+            Some(Event::Answered { exchange }) => (true, exchange),
+            Some(Event::Closed { exchange }) => (false, exchange),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told.1, exchange);
+        (told.0, asked)
+    };
+    let (told, asked) = strike(Strike::ServerError, &mut events).await;
+    assert_eq!(asked.await.unwrap().unwrap().status(), 500);
+    assert!(told && stubs.calls().is_empty(), "nothing is done");
+
+    let (late, begun) = (Duration::from_millis(50), Instant::now());
+    let (told, asked) = strike(Strike::Slow(late), &mut events).await;
+    assert_eq!(asked.await.unwrap().unwrap().status(), 201);
+    assert!(told && begun.elapsed() >= late);
+
+    let (told, asked) = strike(Strike::HangsUp, &mut events).await;
+    assert!(asked.await.unwrap().is_err() && !told);
+
+    let (told, asked) = strike(Strike::NeverAnswers, &mut events).await;
+    assert!(!told && !asked.is_finished());
+    assert_eq!(stubs.calls().len(), 3, "all but the first are done");
+    stubs.hold(false);
+    assert!(asked.await.unwrap().is_err(), "it is over");
 }

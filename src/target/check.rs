@@ -1,5 +1,7 @@
 //! What can be checked in a target file without running anything.
 
+mod stubs;
+
 use serde_json::Value;
 use toml::Spanned;
 
@@ -40,6 +42,7 @@ pub(super) fn engines(file: &TargetFile, problems: &mut Vec<Problem>) -> Vec<Eng
 pub(super) fn references(file: &TargetFile, templates: &Templates, problems: &mut Vec<Problem>) {
     let checker = Checker { file, templates };
     checker.service(problems);
+    checker.stubs(problems);
     checker.actors(problems);
     checker.values(problems);
     checker.operations(problems);
@@ -123,19 +126,6 @@ impl Checker<'_> {
                     .help("add engines = [\"postgres\", \"sqlite\"]"),
             );
         }
-        for stub in self.file.stubs.values() {
-            for answer in &stub.answers {
-                problems.extend(request_line(&answer.request).err());
-                let (span, known) = (answer.request.span(), ["n", "request"]);
-                for header in answer.headers.values() {
-                    self.template(header, span.clone(), &known, problems);
-                }
-                if let Some(body) = &answer.body {
-                    let json = serde_json::to_value(body).unwrap_or_default();
-                    self.json(&json, &span, &known, problems);
-                }
-            }
-        }
     }
 
     fn actors(&self, problems: &mut Vec<Problem>) {
@@ -175,7 +165,7 @@ impl Checker<'_> {
         }
         let actors: Vec<&str> = self.file.actors.keys().map(String::as_str).collect();
         let stubs: Vec<&str> = self.file.stubs.keys().map(String::as_str).collect();
-        for operation in self.file.operations.values() {
+        for (name, operation) in &self.file.operations {
             for actor in operation.actors.iter().flatten() {
                 if !self.file.actors.contains_key(actor.get_ref()) {
                     problems.push(Problem::unknown(
@@ -202,7 +192,10 @@ impl Checker<'_> {
                     &stubs,
                 ));
             }
-            let names = self.call_names(Some(operation));
+            let mut names = self.call_names(Some(operation));
+            if !operation.race {
+                names.extend(self.given_by_webhooks(name));
+            }
             let known = as_strs(&names);
             self.template(
                 operation.request.get_ref(),

@@ -56,6 +56,15 @@ impl Problem {
         }
     }
 
+    /// At these bytes, if it is at none of its own.
+    #[must_use]
+    pub fn at_least(mut self, span: Range<usize>) -> Self {
+        if self.span.is_empty() {
+            self.span = span;
+        }
+        self
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -38,6 +38,10 @@ pub struct TargetFile {
     /// What must always hold, as queries whose every row is a violation.
     #[serde(default)]
     pub invariants: IndexMap<String, InvariantSection>,
+    /// What may be left of a race that no one-at-a-time order of its calls leaves.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, AllowanceSection>")]
+    pub allowances: IndexMap<String, Spanned<AllowanceSection>>,
 }
 
 /// How to build, start and know ready the service.
@@ -202,6 +206,23 @@ pub struct StubAnswerSection {
     /// The body: a text is sent as it is, anything else as JSON.
     #[schemars(with = "Option<serde_json::Value>")]
     pub body: Option<toml::Value>,
+    /// What the third party calls the service for, once it has answered.
+    pub webhook: Option<WebhookSection>,
+}
+
+/// A call of the third party's own, made again until the service answers it 2xx. Its
+/// idempotency key is made of the answered request's, or of that request's number.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSection {
+    /// The operation: its request, its actor (it has one at most) and where its key goes.
+    #[schemars(with = "String")]
+    pub operation: Spanned<String>,
+    /// What the operation's templates use, all of it. Templates themselves, as the
+    /// answer's body is; `answer` is that body.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, serde_json::Value>")]
+    pub values: IndexMap<String, toml::Value>,
 }
 
 fn ok() -> u16 {
@@ -278,6 +299,9 @@ pub struct OperationSection {
     /// The statuses it may answer; without it, any below 500.
     #[serde(default)]
     pub answers: Vec<u16>,
+    /// The statuses that refuse it for now, so that it has not happened; without it,
+    /// 409, 423, 425, 429 and 503.
+    pub refuses: Option<Vec<u16>>,
     /// The actors that call it; without it, all of them.
     #[schemars(with = "Option<Vec<String>>")]
     pub actors: Option<Vec<Spanned<String>>>,
@@ -372,4 +396,33 @@ pub struct InvariantSection {
     /// A query whose every row is a violation.
     #[schemars(with = "String")]
     pub sql: Spanned<String>,
+}
+
+/// Something that is right and yet no outcome of calls made one at a time: a counter that
+/// lags, a state that shows for a moment, a list in no fixed order. Exactly one of
+/// `answer`, `table` and `stub`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllowanceSection {
+    /// Why it is right, in the business's words. The report lists it.
+    pub says: String,
+    /// An operation, whose answers are not compared.
+    #[schemars(with = "Option<String>")]
+    pub answer: Option<Spanned<String>>,
+    /// The field of the answer that is not compared, such as `$.total` or
+    /// `$[*].status`; without it, the whole body.
+    #[schemars(with = "Option<String>")]
+    pub field: Option<Spanned<String>>,
+    /// Only the order of the list there (by default of the body) is not compared.
+    #[serde(default)]
+    pub any_order: bool,
+    /// A stand-in: what it is asked is not compared.
+    #[schemars(with = "Option<String>")]
+    pub stub: Option<Spanned<String>>,
+    /// A table, whose rows are not compared.
+    #[schemars(with = "Option<String>")]
+    pub table: Option<Spanned<String>>,
+    /// The column of the table that is not compared; without it, the whole rows.
+    #[schemars(with = "Option<String>")]
+    pub column: Option<Spanned<String>>,
 }

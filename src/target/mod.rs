@@ -4,6 +4,7 @@
 //! running anything, and answers with spans. Knows `model` alone: nothing here
 //! starts a process, opens a database or sends a request.
 
+mod allowance;
 mod check;
 pub mod error;
 mod extract;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::model::allowance::Allowance;
 use crate::model::engine::Engine;
 use crate::model::scenario::Scenario;
 use crate::target::error::{Invalid, Problem, TargetError, from_toml};
@@ -45,6 +47,8 @@ pub struct Target {
     pub file: TargetFile,
     /// The operations, ready for use.
     pub operations: IndexMap<String, Operation>,
+    /// What may depart from every one-at-a-time order of calls.
+    pub allowances: Vec<Allowance>,
     /// The engines it can run on, in order of preference.
     pub engines: Vec<Engine>,
     /// Renders its templates.
@@ -84,6 +88,7 @@ impl Target {
         let mut problems = Vec::new();
         check::references(&file, &templates, &mut problems);
         let engines = check::engines(&file, &mut problems);
+        let allowances = allowance::allowances(&file, &mut problems);
         let sections = std::mem::take(&mut file.operations);
         let operations = sections
             .into_iter()
@@ -113,6 +118,7 @@ impl Target {
             path: path.to_owned(),
             text,
             file,
+            allowances,
             operations,
             engines,
             templates,

@@ -2,6 +2,7 @@
 
 mod server;
 mod snapshot;
+mod table;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Row as _};
 
 use crate::database::key::with_key;
-use crate::database::{Database, DatabaseError, Source};
+use crate::database::{Change, Counted, Database, DatabaseError, Source, step, without_twins};
 use crate::guard::Guard;
 use crate::model::Row;
 use crate::model::engine::Engine;
@@ -21,6 +22,17 @@ use snapshot::Snapshot;
 
 /// deadheat's own schema in the service's database.
 const SCHEMA: &str = "deadheat_snapshot";
+
+/// Columns whose values come from a sequence: schema, table, column.
+const COUNTED: &str = "
+    SELECT n.nspname::text, c.relname::text, a.attname::text
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'deadheat_snapshot')
+      AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%')
+    ORDER BY 1, 2, 3";
 
 /// The advisory lock that a deadheat holds on a given database: `deadheat` in
 /// ASCII.
@@ -153,7 +165,7 @@ impl Postgres {
     /// Somebody else who is at work now, if anybody is.
     async fn at_work(&mut self) -> Result<Option<String>, DatabaseError> {
         let somebody: Result<Option<String>, _> = sqlx::query_scalar(
-            "SELECT state || ', after: ' || left(query, 200) FROM pg_stat_activity \
+            "SELECT coalesce(state || ', after: ' || left(query, 200), 'beginning or ending') FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() \
              AND backend_type = 'client backend' AND state IS DISTINCT FROM 'idle' LIMIT 1",
         )
@@ -204,7 +216,7 @@ impl Database for Postgres {
     }
 
     async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
-        let tables = snapshot::tables(&mut self.admin).await;
+        let tables = table::tables(&mut self.admin).await;
         let tables = tables.map_err(|source| self.failed("listed the tables", source))?;
         Ok(tables.is_empty())
     }
@@ -238,6 +250,53 @@ impl Database for Postgres {
                 Err(self.failed("put back what it held", source))
             }
         }
+    }
+
+    async fn changes(&mut self) -> Result<Vec<Change>, DatabaseError> {
+        const DOING: &str = "looked at what has changed";
+        let Some(mut snapshot) = self.snapshot.take() else {
+            return Ok(Vec::new());
+        };
+        let changes = snapshot.changes(&mut self.admin).await;
+        self.snapshot = Some(snapshot);
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(snapshot::RestoreError::Gone(tables)) => {
+                return Err(DatabaseError::TablesGone { tables });
+            }
+            Err(snapshot::RestoreError::Sql(source)) => return Err(self.failed(DOING, source)),
+        };
+        let changes = changes.into_iter().map(|(table, is_new, row)| {
+            let row = serde_json::from_str(&row);
+            let row = row.map_err(|error| self.failed(DOING, sqlx::Error::Decode(error.into())))?;
+            Ok(Change { table, is_new, row })
+        });
+        Ok(without_twins(changes.collect::<Result<_, _>>()?))
+    }
+
+    async fn move_counters(&mut self, round: i64) -> Result<(), DatabaseError> {
+        let Some(snapshot) = self.snapshot.take() else {
+            return Ok(());
+        };
+        let step = |counter| step(round, counter);
+        let moved = snapshot.move_counters(&mut self.admin, step).await;
+        self.snapshot = Some(snapshot);
+        moved.map_err(|source| self.failed("moved the counters", source))
+    }
+
+    async fn counted_columns(&mut self) -> Result<Vec<Counted>, DatabaseError> {
+        let columns: Vec<(String, String, String)> = sqlx::query_as(COUNTED)
+            .fetch_all(&mut self.admin)
+            .await
+            .map_err(|source| self.failed("listed what counters fill", source))?;
+        let columns = columns.into_iter();
+        Ok(columns
+            .map(|(schema, table, column)| Counted {
+                column: (table::label(&schema, &table), column),
+                // What refers to a counter's is learned when the counters are moved.
+                refers_to: None,
+            })
+            .collect())
     }
 
     async fn query(&mut self, sql: &str, key: Option<&str>) -> Result<Vec<Row>, DatabaseError> {

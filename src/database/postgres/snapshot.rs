@@ -6,39 +6,15 @@
 //! changed; so does another number of rows. Nothing is added to the user's tables,
 //! and no trigger of ours runs in a race.
 
-use std::fmt::Write as _;
-
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row as _};
 
 use crate::database::postgres::SCHEMA;
-use crate::database::quoted;
-
-/// Tables whose rows are the user's own: ordinary ones and leaves of partitions,
-/// of every schema but the system's and deadheat's.
-const TABLES: &str = "
-    SELECT c.oid::int8, n.nspname::text, c.relname::text,
-      (SELECT coalesce(array_agg(quote_ident(a.attname) ORDER BY a.attnum), '{}')
-         FROM pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-          AND a.attgenerated = '') AS columns,
-      (SELECT coalesce(array_agg(quote_ident(a.attname) ORDER BY a.attnum), '{}')
-         FROM pg_index i JOIN pg_attribute a
-           ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
-        WHERE i.indrelid = c.oid AND i.indisprimary) AS key,
-      (SELECT coalesce(array_agg(DISTINCT f.confrelid::int8), '{}')
-         FROM pg_constraint f
-        WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confrelid <> c.oid) AS parents,
-      EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND c.relpersistence <> 't'
-      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-      AND n.nspname <> 'deadheat_snapshot'
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY c.oid";
+use crate::database::postgres::table::{NEWER, Table, tables};
 
 const SEQUENCES: &str = "
-    SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) FROM pg_sequences
+    SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename),
+      CASE WHEN increment_by > 0 THEN max_value ELSE 0 END FROM pg_sequences
     WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'deadheat_snapshot' ORDER BY 1";
 
 /// A [`Moment`]. The fingerprint changes whenever a table or a sequence comes or
@@ -50,10 +26,6 @@ const MOMENT: &str = "
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'S') AND c.relpersistence <> 't'
       AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'deadheat_snapshot')";
-
-/// Whether a transaction other than a restore wrote a row since the last restore.
-/// `$1` is [`Snapshot::base`], `$2` is [`Snapshot::ours`].
-const NEWER: &str = "(age(xmin) <= age($1::text::xid) AND xmin <> ALL ($2::text[]::xid[]))";
 
 /// How many restores are remembered while a transaction older than all of them
 /// runs on; then all tables are filled anew, and the list begins again.
@@ -74,30 +46,13 @@ impl From<sqlx::Error> for RestoreError {
     }
 }
 
-/// A table of the user's.
-#[derive(Clone, Debug)]
-pub(super) struct Table {
-    oid: i64,
-    /// Schema and name, quoted.
-    name: String,
-    /// Its columns that can be written, quoted.
-    columns: String,
-    /// Its primary key's columns, quoted.
-    key: Vec<String>,
-    /// Tables that its foreign keys refer to.
-    parents: Vec<i64>,
-    triggers: bool,
-    /// How many rows it held.
-    rows: i64,
-    /// The copy; `None` for a table that came later, which was empty.
-    copy: Option<String>,
-}
-
 #[derive(Debug)]
 struct Sequence {
     name: String,
     last_value: i64,
     is_called: bool,
+    /// The last that it gives; 0 for one that counts down.
+    max_value: i64,
 }
 
 /// What the database held.
@@ -127,40 +82,6 @@ struct Moment {
     /// The oldest transaction that runs.
     oldest: String,
     fingerprint: String,
-}
-
-/// Lists the user's tables, parents first.
-pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
-    let rows = sqlx::query(TABLES).fetch_all(connection).await?;
-    let mut tables = Vec::new();
-    for row in rows {
-        let (schema, name): (String, String) = (row.try_get(1)?, row.try_get(2)?);
-        let columns: Vec<String> = row.try_get(3)?;
-        tables.push(Table {
-            oid: row.try_get(0)?,
-            name: format!("{}.{}", quoted(&schema), quoted(&name)),
-            columns: columns.join(", "),
-            key: row.try_get(4)?,
-            parents: row.try_get(5)?,
-            triggers: row.try_get(6)?,
-            rows: 0,
-            copy: None,
-        });
-    }
-    Ok(parents_first(tables))
-}
-
-/// Puts each table after those that it refers to; in a cycle, any order.
-fn parents_first(mut left: Vec<Table>) -> Vec<Table> {
-    let mut sorted: Vec<Table> = Vec::new();
-    while !left.is_empty() {
-        let free = left.iter().position(|table| {
-            let waits_for = |parent: &i64| left.iter().any(|other| other.oid == *parent);
-            !table.parents.iter().any(waits_for)
-        });
-        sorted.push(left.remove(free.unwrap_or(0)));
-    }
-    sorted
 }
 
 impl Snapshot {
@@ -203,7 +124,7 @@ impl Snapshot {
             changed: String::new(),
             counters: String::new(),
         };
-        let names: Vec<String> = sqlx::query_scalar(SEQUENCES).fetch_all(&mut *work).await?;
+        let names: Vec<(String, i64)> = sqlx::query_as(SEQUENCES).fetch_all(&mut *work).await?;
         snapshot.prepare(names);
         snapshot.fingerprint = moment.fingerprint;
         snapshot.sequences = snapshot.read_counters(&mut work).await?;
@@ -212,7 +133,7 @@ impl Snapshot {
     }
 
     /// Writes the queries that are the same in every round.
-    fn prepare(&mut self, sequences: Vec<String>) {
+    fn prepare(&mut self, sequences: Vec<(String, i64)>) {
         let changed: Vec<String> = self
             .tables
             .iter()
@@ -229,9 +150,9 @@ impl Snapshot {
         self.changed = changed.join(" UNION ALL ");
         let counters: Vec<String> = sequences
             .into_iter()
-            .map(|name| {
+            .map(|(name, most)| {
                 let literal = name.replace('\'', "''");
-                format!("SELECT '{literal}', last_value, is_called FROM {name}")
+                format!("SELECT '{literal}', last_value, is_called, {most}::int8 FROM {name}")
             })
             .collect();
         self.counters = counters.join(" UNION ALL ");
@@ -251,9 +172,81 @@ impl Snapshot {
                     name: row.try_get(0)?,
                     last_value: row.try_get(1)?,
                     is_called: row.try_get(2)?,
+                    max_value: row.try_get(3)?,
                 })
             })
             .collect()
+    }
+
+    /// The numbers of the tables that have changed.
+    async fn changed(&self, work: &mut PgConnection) -> Result<Vec<i32>, sqlx::Error> {
+        if self.changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changed = sqlx::query_scalar(&self.changed);
+        let changed = changed.bind(&self.base).bind(&self.ours);
+        changed.fetch_all(work).await
+    }
+
+    /// The rows that came, and those that went: table, whether it came, row as JSON. One
+    /// that was written and is the same stands on both sides.
+    pub(super) async fn changes(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<(String, bool, String)>, RestoreError> {
+        let mut work = connection.begin().await?;
+        let moment: Moment = sqlx::query_as(MOMENT).fetch_one(&mut *work).await?;
+        self.follow_changes(moment.fingerprint, &mut work).await?;
+        let numbers = self.changed(&mut work).await?;
+        let numbers = numbers
+            .iter()
+            .filter_map(|number| usize::try_from(*number).ok());
+        let parts: Vec<String> = numbers
+            .filter_map(|number| Some((number, self.tables.get(number)?)))
+            .flat_map(|(number, table)| table.differs(number))
+            .collect();
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = parts.join(" UNION ALL ");
+        let rows: Vec<(i32, bool, String)> = sqlx::query_as(&sql)
+            .bind(&self.base)
+            .bind(&self.ours)
+            .fetch_all(&mut *work)
+            .await?;
+        work.commit().await?;
+        let label = |number: i32| {
+            let table = usize::try_from(number)
+                .ok()
+                .and_then(|at| self.tables.get(at));
+            table.map_or_else(String::new, |table| table.label.clone())
+        };
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|(number, is_new, row)| (label(number), is_new, row))
+            .collect())
+    }
+
+    /// Moves the counters on from where they stood.
+    pub(super) async fn move_counters(
+        &self,
+        connection: &mut PgConnection,
+        step: impl Fn(usize) -> i64,
+    ) -> Result<(), sqlx::Error> {
+        let moved = self.sequences.iter().enumerate();
+        let moved: Vec<String> = moved
+            .filter_map(|(number, sequence)| {
+                let to = sequence.last_value + step(number);
+                let literal = sequence.name.replace('\'', "''");
+                // Half of the numbers are left to the round.
+                (to < sequence.max_value / 2).then(|| format!("setval('{literal}', {to})"))
+            })
+            .collect();
+        if !moved.is_empty() {
+            let sql = format!("SELECT {}", moved.join(", "));
+            connection.execute(sql.as_str()).await?;
+        }
+        Ok(())
     }
 
     /// Puts back what the database held; returns the tables that had changed.
@@ -272,11 +265,7 @@ impl Snapshot {
             let numbers: Vec<i32> = if whole {
                 (0..).take(self.tables.len()).collect()
             } else {
-                sqlx::query_scalar(&self.changed)
-                    .bind(&self.base)
-                    .bind(&self.ours)
-                    .fetch_all(&mut *work)
-                    .await?
+                self.changed(&mut work).await?
             };
             let changed = self.with_dependents(&numbers);
             self.refill(&mut work, &changed, whole).await?;
@@ -403,33 +392,10 @@ impl Snapshot {
         self.tables = listed;
         // Sequences that came since belong to tables that are emptied now; a
         // number that goes on there is what happens to any new table.
-        let names = self.sequences.iter().map(|known| known.name.clone());
-        let names = names.collect();
-        self.prepare(names);
+        let names = self.sequences.iter();
+        let names = names.map(|known| (known.name.clone(), known.max_value));
+        self.prepare(names.collect());
         self.fingerprint = now;
         Ok(())
-    }
-}
-
-impl Table {
-    /// Fills it from its copy; by key, only with the rows that are missing.
-    fn insert(&self, by_key: bool) -> Option<String> {
-        let (copy, name, columns) = (self.copy.as_ref()?, &self.name, &self.columns);
-        let mut sql = format!(
-            "INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {copy} c"
-        );
-        if by_key {
-            let same: Vec<String> = self
-                .key
-                .iter()
-                .map(|column| format!("t.{column} = c.{column}"))
-                .collect();
-            let same = same.join(" AND ");
-            let _ = write!(
-                sql,
-                " WHERE NOT EXISTS (SELECT FROM ONLY {name} t WHERE {same})"
-            );
-        }
-        Some(sql)
     }
 }

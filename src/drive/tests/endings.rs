@@ -189,3 +189,33 @@ async fn what_is_not_http_is_refused() {
     let error = driver.call(0, &get("/"), LONG).await.unwrap_err();
     assert!(matches!(error, DriveError::Fault { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_led_client_leaves_when_it_is_told_and_one_that_is_not_told_stays() {
+    let mut server = Server::start(|_, text| {
+        if text.starts_with("GET /left") {
+            Then::Nothing
+        } else {
+            Then::Answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned())
+        }
+    })
+    .await;
+    let shots = ["/left", "/stays"].map(|path| shot(get(path), Trigger::Barrier));
+    let mut driver = server.driver();
+    let (mut lead, race) = driver.led(&shots, LONG);
+    let leading = async {
+        lead.ready.await.unwrap();
+        let (stays, left) = (lead.go.pop().unwrap(), lead.go.pop().unwrap());
+        left.send(()).unwrap();
+        assert!(matches!(server.next().await, Saw::Request { .. }));
+        drop(lead.leave.pop());
+        lead.leave.pop().unwrap().send(()).unwrap();
+        assert_eq!(lead.ended.recv().await, Some(0));
+        stays.send(()).unwrap();
+        assert_eq!(lead.ended.recv().await, Some(1));
+    };
+    let (flights, ()) = tokio::join!(race, leading);
+    let flights = flights.unwrap();
+    assert_eq!(flights[0].ending, Ending::HungUp);
+    assert_eq!(answered(&flights[1].ending).status, 200);
+}

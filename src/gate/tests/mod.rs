@@ -7,6 +7,7 @@ mod order;
 mod passing;
 mod raw;
 mod shapes;
+mod strikes;
 mod tls;
 
 use std::sync::{Arc, Weak};
@@ -206,7 +207,7 @@ struct Arrived {
     session: u64,
     statement: Statement,
     in_transaction: bool,
-    go: Go,
+    go: Go<Strike>,
 }
 
 fn answer(rows: Option<u64>, status: TransactionStatus) -> StepAnswer {

@@ -101,10 +101,19 @@ fn parse(tag: u8, body: &[u8]) -> Option<Message> {
 
 /// An `ErrorResponse` with which a connection ends.
 pub fn fatal(code: &str, message: &str) -> Vec<u8> {
+    error_response("FATAL", code, message)
+}
+
+/// An `ErrorResponse` with which a statement ends.
+pub fn refusal(code: &str, message: &str) -> Vec<u8> {
+    error_response("ERROR", code, message)
+}
+
+fn error_response(severity: &str, code: &str, message: &str) -> Vec<u8> {
     let mut body = Vec::new();
     for (field, value) in [
-        (b'S', "FATAL"),
-        (b'V', "FATAL"),
+        (b'S', severity),
+        (b'V', severity),
         (b'C', code),
         (b'M', message),
     ] {
@@ -113,8 +122,7 @@ pub fn fatal(code: &str, message: &str) -> Vec<u8> {
         body.push(0);
     }
     body.push(0);
-    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
-    [&[tag::ERROR][..], &length.to_be_bytes(), &body].concat()
+    super::frontend::message(tag::ERROR, &body)
 }
 
 /// The offer of SCRAM bound to a TLS channel.

@@ -15,7 +15,7 @@ pub const MOST_GATHERED: usize = 256 * 1024;
 pub const LONGEST: usize = 0x3fff_ffff;
 
 /// A tag and a length.
-const HEADER: usize = 5;
+pub const HEADER: usize = 5;
 
 /// A place in a stream of messages. The bytes are the caller's.
 #[derive(Debug, Default)]
@@ -79,6 +79,12 @@ impl Frames {
     /// Whether more is to come of the message told of last.
     pub fn is_inside(&self) -> bool {
         self.rest > 0
+    }
+
+    /// The message told of last, of so many bytes, has become one of another length in
+    /// the caller's buffer.
+    pub fn replaced(&mut self, old: usize, new: usize) {
+        self.at = self.at.saturating_sub(old) + new;
     }
 
     /// The caller has taken so many bytes from the front of its buffer, no more

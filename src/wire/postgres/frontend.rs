@@ -21,6 +21,12 @@ pub mod tag {
     pub const SYNC: u8 = b'S';
 }
 
+/// A message, whole.
+pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [&[tag][..], &length.to_be_bytes(), body].concat()
+}
+
 /// The text of a Query, and the first name in an Execute: all up to the first NUL.
 pub fn text(body: &[u8]) -> &[u8] {
     let end = memchr::memchr(0, body).unwrap_or(body.len());

@@ -4,6 +4,8 @@
 //! alone: a service that never ends a transaction in which it only reads is
 //! not noticed.
 
+mod table;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{Column, ConnectOptions, Connection, Executor, Row as _, TypeInfo, ValueRef};
 
 use crate::database::key::with_key;
-use crate::database::{Database, DatabaseError, Folder, Source, quoted};
+use crate::database::{
+    Change, Counted, Database, DatabaseError, Folder, Source, quoted, step, without_twins,
+};
 use crate::guard::Guard;
 use crate::model::Row;
 use crate::model::engine::Engine;
+
+use table::{Table, tables};
 
 /// The attached file with the copies.
 const COPIES: &str = "deadheat_snapshot";
@@ -26,23 +32,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between two looks at whether somebody writes.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The tables whose rows are the user's own, with the counters of AUTOINCREMENT.
-const TABLES: &str = "
-    SELECT l.name, l.wr FROM pragma_table_list l
-    WHERE l.schema = 'main' AND l.type = 'table'
-      AND (l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR l.name = 'sqlite_sequence')
-    ORDER BY l.name = 'sqlite_sequence', l.name";
-
-/// A table of the user's.
-#[derive(Clone, Debug)]
-struct Table {
-    name: String,
-    /// Its columns that can be written, quoted; the row's number first, if it
-    /// has one under a name that no column bears.
-    columns: Vec<String>,
-    /// Its copy; `None` for a table that came later, which was empty.
-    copy: Option<String>,
-}
+/// Columns that stand for the row's number, which SQLite gives.
+const COUNTED: &str = "
+    SELECT l.name, c.name FROM pragma_table_list l JOIN pragma_table_xinfo(l.name) c
+    WHERE l.schema = 'main' AND l.type = 'table' AND l.wr = 0
+      AND c.pk = 1 AND upper(c.type) = 'INTEGER'
+      AND (SELECT count(*) FROM pragma_table_xinfo(l.name) k WHERE k.pk > 0) = 1
+    ORDER BY 1, 2";
 
 #[derive(Clone, Debug)]
 struct Snapshot {
@@ -50,6 +46,17 @@ struct Snapshot {
     /// Changes with every table that comes or goes.
     schema_version: i64,
 }
+
+/// Tables with a counter that never goes back.
+const AUTOINCREMENT: &str = "
+    SELECT name FROM main.sqlite_master
+    WHERE type = 'table' AND upper(sql) LIKE '%AUTOINCREMENT%' ORDER BY name";
+
+/// Columns that are declared to refer to another table's.
+const REFERRING: &str = "
+    SELECT l.name, f.\"from\", f.\"table\", f.\"to\"
+    FROM pragma_table_list l JOIN pragma_foreign_key_list(l.name) f
+    WHERE l.schema = 'main' AND l.type = 'table' ORDER BY 1, 2";
 
 /// An SQLite database, and deadheat's own connection to it.
 pub(super) struct Sqlite {
@@ -220,55 +227,6 @@ impl Sqlite {
     }
 }
 
-impl Table {
-    /// Whether it holds something else than its copy. Values are compared as
-    /// `quote` writes them, which tells 1 from 1.0 and knows no collation.
-    fn changed(&self) -> String {
-        let name = quoted(&self.name);
-        let Some(copy) = &self.copy else {
-            return format!("SELECT EXISTS (SELECT 1 FROM main.{name})");
-        };
-        let exact = |columns: &mut dyn Iterator<Item = String>| {
-            let exact: Vec<String> = columns.map(|column| format!("quote({column})")).collect();
-            exact.join(", ")
-        };
-        let now = exact(&mut self.columns.iter().cloned());
-        let then = exact(&mut (0..self.columns.len()).map(|position| format!("c{position}")));
-        format!(
-            "SELECT (SELECT count(*) FROM main.{name}) <> (SELECT count(*) FROM {copy}) \
-             OR EXISTS (SELECT {now} FROM main.{name} EXCEPT SELECT {then} FROM {copy})"
-        )
-    }
-}
-
-async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>, sqlx::Error> {
-    let names: Vec<(String, bool)> = sqlx::query_as(TABLES).fetch_all(&mut *connection).await?;
-    let mut tables = Vec::new();
-    for (name, without_rowid) in names {
-        let columns: Vec<(String, i64)> =
-            sqlx::query_as("SELECT name, hidden FROM pragma_table_xinfo(?)")
-                .bind(&name)
-                .fetch_all(&mut *connection)
-                .await?;
-        let number = ["rowid", "_rowid_", "oid"].into_iter().find(|number| {
-            let mut names = columns.iter();
-            !without_rowid && names.all(|(column, _)| !column.eq_ignore_ascii_case(number))
-        });
-        // Generated columns are hidden ones.
-        let written = columns.iter().filter(|(_, hidden)| *hidden == 0);
-        tables.push(Table {
-            columns: number
-                .map(str::to_owned)
-                .into_iter()
-                .chain(written.map(|(column, _)| quoted(column)))
-                .collect(),
-            name,
-            copy: None,
-        });
-    }
-    Ok(tables)
-}
-
 fn failed(doing: &'static str, source: sqlx::Error) -> DatabaseError {
     DatabaseError::Failed {
         doing,
@@ -383,6 +341,89 @@ impl Database for Sqlite {
         self.snapshot = Some(snapshot);
         self.data_version = Some(data_version);
         refilled
+    }
+
+    async fn changes(&mut self) -> Result<Vec<Change>, DatabaseError> {
+        const DOING: &str = "looked at what has changed";
+        let Some(mut snapshot) = self.snapshot.clone() else {
+            return Ok(Vec::new());
+        };
+        let data_version = self.pragma("data_version").await?;
+        if self.data_version == Some(data_version) {
+            return Ok(Vec::new());
+        }
+        self.follow_changes(&mut snapshot).await?;
+        let mut changes = Vec::new();
+        let of_users = |table: &&Table| table.name != "sqlite_sequence";
+        for table in snapshot.tables.iter().filter(of_users) {
+            for (sql, is_new) in table.differs() {
+                let rows = sqlx::query(&sql).fetch_all(&mut self.connection).await;
+                for row in rows.map_err(|source| failed(DOING, source))? {
+                    let row = json(&row).map_err(|source| failed(DOING, source))?;
+                    changes.push(Change {
+                        table: table.name.clone(),
+                        is_new,
+                        row: table.named(row),
+                    });
+                }
+            }
+        }
+        self.snapshot = Some(snapshot);
+        Ok(without_twins(changes))
+    }
+
+    async fn move_counters(&mut self, round: i64) -> Result<(), DatabaseError> {
+        const DOING: &str = "moved the counters";
+        let counters: Vec<String> = sqlx::query_scalar(AUTOINCREMENT)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|source| failed(DOING, source))?;
+        for (number, name) in counters.iter().enumerate() {
+            // One that has yet to count stands nowhere.
+            let first = "INSERT INTO main.sqlite_sequence (name, seq) SELECT ?1, 0 \
+                         WHERE NOT EXISTS (SELECT 1 FROM main.sqlite_sequence WHERE name = ?1)";
+            let moved = "UPDATE main.sqlite_sequence SET seq = seq + ?2 WHERE name = ?1";
+            for sql in [first, moved] {
+                sqlx::query(sql)
+                    .bind(name)
+                    .bind(step(round, number))
+                    .execute(&mut self.connection)
+                    .await
+                    .map_err(|source| failed(DOING, source))?;
+            }
+        }
+        // Its own writes are not told by SQLite, and are to be undone.
+        self.data_version = None;
+        Ok(())
+    }
+
+    async fn counted_columns(&mut self) -> Result<Vec<Counted>, DatabaseError> {
+        let failed = |source| failed("listed what counters fill", source);
+        let own: Vec<(String, String)> = sqlx::query_as(COUNTED)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        let referring: Vec<(String, String, String, Option<String>)> = sqlx::query_as(REFERRING)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed)?;
+        let mut counted = Vec::new();
+        for (table, column, parent, key) in referring {
+            let mut parents = own
+                .iter()
+                .filter(|(own, _)| own.eq_ignore_ascii_case(&parent));
+            // Without a column, the parent's primary key is meant.
+            let parent = parents.find(|(_, own)| key.as_ref().is_none_or(|key| key == own));
+            counted.extend(parent.map(|parent| Counted {
+                column: (table, column),
+                refers_to: Some(parent.clone()),
+            }));
+        }
+        counted.extend(own.into_iter().map(|column| Counted {
+            column,
+            refers_to: None,
+        }));
+        Ok(counted)
     }
 
     async fn query(&mut self, sql: &str, key: Option<&str>) -> Result<Vec<Row>, DatabaseError> {

@@ -3,6 +3,8 @@
 
 use super::*;
 
+mod changes;
+
 const TABLES: [&str; 5] = ["product", "\"Order Items\"", "event", "pair", "untouched"];
 
 fn schema(engine: Engine) -> &'static str {
