@@ -126,7 +126,8 @@ impl Stage {
                     let nearest = outcome::nearest(&race, outcome, known, &memory.knowledge);
                     match nearest {
                         Some(nearest) if known.repeated() < CONFIRMATIONS => {
-                            doubts = true;
+                            // In the first repetitions the plainer things are learned.
+                            doubts = known.repeated() >= CONFIRMATIONS / 2;
                             nearest.order
                         }
                         _ => {
