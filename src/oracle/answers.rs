@@ -21,16 +21,7 @@ pub const DIED: &str = "died";
 
 /// Judges how each call ended.
 pub fn judge(history: &History, _: &Observed) -> Verdict {
-    let mut violations: Vec<Violation> = Vec::new();
-    for violation in history.calls.iter().filter_map(of) {
-        match violations
-            .iter_mut()
-            .find(|known| known.same_rule(&violation))
-        {
-            Some(known) => known.rows.extend(violation.rows),
-            None => violations.push(violation),
-        }
-    }
+    let mut violations = super::by_rule(history.calls.iter().filter_map(of));
     violations.extend(history.died.as_ref().map(died));
     super::verdict(violations)
 }

@@ -69,17 +69,7 @@ static LEAKS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
 
 /// Judges the bodies of errors.
 pub fn judge(history: &History, _: &Observed) -> Verdict {
-    let mut violations: Vec<Violation> = Vec::new();
-    for violation in history.calls.iter().filter_map(of) {
-        match violations
-            .iter_mut()
-            .find(|known| known.same_rule(&violation))
-        {
-            Some(known) => known.rows.extend(violation.rows),
-            None => violations.push(violation),
-        }
-    }
-    super::verdict(violations)
+    super::verdict(super::by_rule(history.calls.iter().filter_map(of)))
 }
 
 fn of(call: &Made) -> Option<Violation> {

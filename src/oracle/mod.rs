@@ -46,6 +46,19 @@ pub fn judge(history: &History, observed: &Observed) -> Verdict {
     }
 }
 
+/// One violation for each rule, with the rows of all that break it.
+fn by_rule(found: impl Iterator<Item = Violation>) -> Vec<Violation> {
+    let mut violations: Vec<Violation> = Vec::new();
+    for violation in found {
+        let mut known = violations.iter_mut();
+        match known.find(|known| known.same_rule(&violation)) {
+            Some(known) => known.rows.extend(violation.rows),
+            None => violations.push(violation),
+        }
+    }
+    violations
+}
+
 fn verdict(violations: Vec<Violation>) -> Verdict {
     if violations.is_empty() {
         Verdict::Holds

@@ -67,7 +67,7 @@ pub(super) enum Worth {
 
 /// Values that were the same in rounds between which all that is generated has changed:
 /// ids of the fixtures, and what the requests say. By place.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Constants {
     constant: HashSet<(String, String)>,
     seen: HashSet<(String, String)>,
@@ -355,9 +355,14 @@ impl Constants {
     }
 
     /// With the rows as they were before this outcome.
-    pub(super) fn with(mut self, outcome: &Outcome) -> Constants {
-        self.add_before(outcome);
-        self
+    pub(super) fn with(&self, outcome: &Outcome) -> Constants {
+        let mut with = Constants {
+            constant: self.constant.clone(),
+            // Of use only to those that more rounds are added to.
+            seen: HashSet::new(),
+        };
+        with.add_before(outcome);
+        with
     }
 
     pub(super) fn has(&self, place: &str, value: &str) -> bool {

@@ -79,7 +79,7 @@ impl Known {
 
     /// What rounds of the scenario have in common, this outcome's own included.
     pub(super) fn constants(&self, of: &Outcome) -> Constants {
-        self.constants.clone().with(of)
+        self.constants.with(of)
     }
 }
 
