@@ -89,7 +89,8 @@ impl Corpus {
         Ok(files)
     }
 
-    /// Keeps a finding; one of the same rule, operations and faults is replaced.
+    /// Keeps a finding; one of the same rule, operations, faults and migration is
+    /// replaced.
     /// Returns its file.
     pub fn keep(&self, finding: &Finding) -> Result<PathBuf, CorpusError> {
         let operations: Vec<&str> = finding.scenario.operations().into_iter().collect();
@@ -101,6 +102,18 @@ impl Corpus {
         );
         for fault in &finding.scenario.faults {
             name = format!("{name}-{}", fault.kind);
+        }
+        let mut calls = finding.scenario.race.iter();
+        let kinds = [
+            ("spoiled", calls.clone().any(|call| call.spoil.is_some())),
+            ("page-by-page", calls.any(|call| call.walk)),
+            ("on-larger-fixtures", finding.scenario.grown),
+        ];
+        for (kind, _) in kinds.iter().filter(|(_, is_it)| *is_it) {
+            name = format!("{name}-{kind}");
+        }
+        if let Some(migration) = &finding.scenario.migration {
+            name = format!("{name}-during-{migration}");
         }
         let path = self
             .folder

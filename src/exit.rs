@@ -11,6 +11,8 @@ pub enum Exit {
     Usage,
     /// The environment failed: the service died, the database is gone, a port is taken.
     Environment,
+    /// Nothing was found, but something that was required is not covered.
+    NotCovered,
     /// deadheat itself is at fault.
     Internal,
     /// Stopped by Ctrl-C with nothing found so far.
@@ -26,6 +28,7 @@ impl Exit {
             Exit::Findings => 1,
             Exit::Usage => 2,
             Exit::Environment => 3,
+            Exit::NotCovered => 4,
             Exit::Internal => 70,
             Exit::Interrupted => 130,
         }
@@ -43,9 +46,10 @@ mod tests {
             Exit::Findings,
             Exit::Usage,
             Exit::Environment,
+            Exit::NotCovered,
             Exit::Internal,
             Exit::Interrupted,
         ];
-        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 70, 130]);
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 70, 130]);
     }
 }

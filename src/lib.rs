@@ -6,7 +6,8 @@
 //! 2. [`stage`]: what rounds run on, put up from [`database`], [`stub`],
 //!    [`service`] and [`drive`];
 //! 3. [`generate`]: from a seed to a [scenario](model::scenario);
-//! 4. [`round`]: restore, set up, race, settle, observe, judge;
+//! 4. [`round`]: restore, set up, race, settle, observe, judge; [`contract`] says what
+//!    answers must look like;
 //! 5. [`schedule`]: which call moves next, where that can be decided;
 //! 6. [`oracle`]: from what happened to a [verdict](model::verdict); and, above all,
 //!    whether [some one-at-a-time order](oracle::outcome) of the calls explains it;
@@ -22,6 +23,7 @@
 
 pub mod cli;
 mod clock;
+pub mod contract;
 pub mod corpus;
 pub mod database;
 pub mod drive;

@@ -4,19 +4,24 @@
 //! service lets it be. It knows neither how scenarios are found nor what becomes
 //! of a verdict.
 
+mod access;
 mod explain;
 mod gated;
+mod left;
+mod migration;
 mod outsiders;
 mod race;
 mod trace;
+mod walk;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use crate::database::Change;
 use crate::drive::Jar;
 use crate::failure::Failure;
 use crate::model::fault::FaultKind;
-use crate::model::history::{Died, Ending, History, Made};
+use crate::model::history::{Answer, Died, Ending, History, Made, Migrated};
 use crate::model::observed::{Effects, InvariantRows, Observed};
 use crate::model::scenario::{Scenario, SetupCall};
 use crate::model::schedule::Schedule;
@@ -27,6 +32,7 @@ use crate::service::ServiceError;
 use crate::stage::{Stage, rows};
 use crate::target::request::{Rendering, Session};
 
+use access::Allowed;
 pub use explain::Explained;
 
 /// After a client has left, the service may still be at work on its request, and
@@ -61,6 +67,10 @@ struct Unjudged {
     diverged: Option<String>,
     /// That the database never came to rest, and why.
     busy: Option<String>,
+    /// What each call was allowed when the race began.
+    allowed: Vec<Option<Allowed>>,
+    /// What had changed by then.
+    before: Vec<Change>,
 }
 
 /// How the race of a round is made.
@@ -100,10 +110,17 @@ impl Round {
     /// is wrong, and it is more than one call that was answered.
     fn may_be_asked(&self, scenario: &Scenario) -> bool {
         let calls = &self.history.calls;
+        // One at a time, a migration would have to take part in every order, and the rows
+        // that it leaves would be of tables of another shape.
+        if scenario.migration.is_some() {
+            return false;
+        }
         let is_plain = calls.len() < 2
             && scenario.faults.is_empty()
             && calls.iter().all(|call| call.answer().is_some());
-        self.verdict == Verdict::Holds && !is_plain
+        // The pages of a list are no one call, and what each shows depends on the others.
+        let walks = scenario.race.iter().any(|call| call.walk);
+        self.verdict == Verdict::Holds && !is_plain && !walks
     }
 
     /// Who moved when, if that was decided at the gate.
@@ -116,7 +133,7 @@ impl Round {
 impl Stage {
     /// Makes one round of a scenario, its race free.
     pub async fn round(&mut self, scenario: &Scenario) -> Result<Round, Failure> {
-        self.make(scenario, Manner::Free).await
+        self.round_by(scenario, None).await
     }
 
     /// Makes one round of a scenario, its steps let go at the gate as the scheduler
@@ -127,7 +144,8 @@ impl Stage {
         scheduler: Option<&mut dyn Scheduler>,
     ) -> Result<Round, Failure> {
         let manner = scheduler.map_or(Manner::Free, Manner::Gated);
-        self.make(scenario, manner).await
+        // All that a hunt does is built around this: it would hold it whole at every level.
+        Box::pin(self.make(scenario, manner)).await
     }
 
     /// Makes one round of a scenario, its requests sent one after the other: what the
@@ -138,27 +156,43 @@ impl Stage {
             order: &order,
             number: 0,
         };
-        self.make(scenario, manner).await
+        Box::pin(self.make(scenario, manner)).await
     }
 
     /// Makes a round and judges it.
     async fn make(&mut self, scenario: &Scenario, manner: Manner<'_>) -> Result<Round, Failure> {
         let is_race = !matches!(manner, Manner::OneByOne { .. });
-        let unjudged = match self.make_unjudged(scenario, manner).await? {
+        let few = match manner {
+            Manner::Gated(_) if scenario.grown => self.statements_on_few_rows(scenario).await?,
+            _ => None,
+        };
+        let prepared = self.prepared();
+        let unjudged = match Box::pin(self.make_unjudged(scenario, manner)).await? {
             Ok(unjudged) => unjudged,
             Err(why) => return Ok(Round::unclear(why)),
         };
         let Unjudged {
-            history,
+            mut history,
             diverged,
             busy,
+            allowed,
+            before,
         } = unjudged;
         let is_busy = busy.is_some();
+        self.write_access(scenario, &allowed, &mut history.calls)
+            .await?;
+        self.write_spoiled(scenario, &mut history.calls);
+        let mut observed = Observed::default();
+        if busy.is_none() && diverged.is_none() {
+            observed = self.observe(&history).await?;
+            observed.changes = self.wrongly_changed(&history, &before).await?;
+            observed.on_few_rows = few;
+        }
         let mut round = Round {
             diverged: diverged.is_some(),
             verdict: match busy.or(diverged) {
                 Some(why) => Verdict::Inconclusive(why),
-                None => oracle::judge(&history, &self.observe(&history).await?),
+                None => oracle::judge(&history, &observed),
             },
             history,
             explained: Explained::NotAsked,
@@ -171,6 +205,7 @@ impl Stage {
             None
         };
         self.heal(&round, is_busy).await?;
+        Box::pin(self.undo(prepared)).await?;
         if let Some(outcome) = outcome {
             let (explained, rounds) = self.explain(scenario, &round.history, &outcome).await?;
             if let Explained::ByNone(violation) = &explained {
@@ -188,18 +223,32 @@ impl Stage {
         scenario: &Scenario,
         manner: Manner<'_>,
     ) -> Result<Result<Unjudged, String>, Failure> {
-        let made = self.make_standing(scenario, manner).await;
+        let made = match self.make_standing(scenario, manner).await {
+            Err(Failure::Target(error)) if self.is_foreign(scenario) => {
+                return Ok(Err(format!(
+                    "a request cannot be written as somebody else, or with another value: {}",
+                    error.first()
+                )));
+            }
+            made => made,
+        };
         if matches!(made, Err(Failure::Drive(_)) | Ok(Err(_))) {
             // That it died says more than that nothing listens there.
             if let Some(died) = self.died(scenario, true).await? {
                 let history = History {
                     died: Some(died),
+                    migration: scenario.migration.as_ref().map(|name| Migrated {
+                        name: name.clone(),
+                        ..Migrated::default()
+                    }),
                     ..History::default()
                 };
                 return Ok(Ok(Unjudged {
                     history,
                     diverged: None,
                     busy: None,
+                    allowed: Vec::new(),
+                    before: Vec::new(),
                 }));
             }
         }
@@ -207,16 +256,22 @@ impl Stage {
     }
 
     /// Sees that the service lives, some connection having been lost, or none. What
-    /// dies of a fault is not the environment's affair, and is told.
+    /// dies of a fault, or of a migration, is not the environment's affair, and is told.
     async fn died(&mut self, scenario: &Scenario, lost: bool) -> Result<Option<Died>, Failure> {
         let lives = if lost {
             self.service.check_lost().await
         } else {
             self.service.check().await
         };
-        match (lives, scenario.faults.first()) {
-            (Err(died @ ServiceError::Died { .. }), Some(fault)) => Ok(Some(Died {
-                operation: scenario.race[fault.call].operation.clone(),
+        let of_call = |call: usize| Some(scenario.race.get(call)?.operation.clone());
+        let struck = match (scenario.faults.first(), &scenario.migration) {
+            (Some(fault), _) => of_call(fault.call),
+            (None, Some(migration)) => of_call(0).or_else(|| Some(migration.clone())),
+            (None, None) => None,
+        };
+        match (lives, struck) {
+            (Err(died @ ServiceError::Died { .. }), Some(operation)) => Ok(Some(Died {
+                operation,
                 why: died.to_string(),
             })),
             (lives, _) => Ok(lives.map(|()| None)?),
@@ -237,11 +292,21 @@ impl Stage {
         scenario: &Scenario,
         manner: Manner<'_>,
     ) -> Result<Result<Unjudged, String>, Failure> {
+        if scenario.migration.is_some() && self.is_worn() {
+            return Ok(Err(migration::WORN.to_owned()));
+        }
         let actors = match self.begin(scenario).await? {
             Ok(actors) => actors,
             Err(why) => return Ok(Err(why)),
         };
+        let allowed = match manner {
+            Manner::OneByOne { .. } => Vec::new(),
+            Manner::Free | Manner::Gated(_) => self.allowed(scenario).await?,
+        };
+        let before = self.changed_before(scenario, &allowed).await?;
+        let walks = scenario.race.first().is_some_and(|call| call.walk);
         let (mut history, diverged) = match manner {
+            _ if walks => self.walk(scenario, &actors).await?,
             Manner::Free => (self.race(scenario, &actors).await?, None),
             Manner::Gated(scheduler) => self.gated_race(scenario, &actors, scheduler).await?,
             Manner::OneByOne { order, number } => {
@@ -272,6 +337,8 @@ impl Stage {
             history,
             diverged,
             busy,
+            allowed,
+            before,
         }))
     }
 
@@ -301,6 +368,9 @@ impl Stage {
         if self.service.after_restore(&self.target).await? {
             self.reconnect()?;
         }
+        if scenario.grown {
+            self.grow().await?;
+        }
         let mut actors = Actors::new();
         for call in &scenario.setup {
             if let Some(why) = self.set_up(call, &mut actors).await? {
@@ -326,6 +396,7 @@ impl Stage {
             replica: 0,
             session: &gathered.session,
             setup: true,
+            spoil: None,
         })?;
         let url = self.service.urls()[0].clone();
         gathered.jar.add_to(&mut request, &url);
@@ -405,6 +476,18 @@ impl Stage {
                 key: key.to_owned(),
                 rows,
             });
+        }
+        for call in &history.calls {
+            // An error that a fault has caused was agreed on with nobody.
+            let agreed = |answer: &&Answer| !call.struck || answer.status < 500;
+            let Some(answer) = call.answer().filter(agreed) else {
+                continue;
+            };
+            let breaches = self
+                .contract
+                .breaches(&call.operation, &call.request, answer);
+            observed.breaches.extend(breaches);
+            self.contract.hear(&call.operation, answer);
         }
         Ok(observed)
     }

@@ -54,9 +54,11 @@ pub struct Start {
     pub guard: Guard,
 }
 
-/// Runs the target's build command, if it has one.
+/// Runs the target's build command, if it has one, and that of its next version.
 pub async fn build(target: &Target, guard: &Guard) -> Result<(), ServiceError> {
-    if let Some(command) = &target.file.service.build {
+    let section = &target.file.service;
+    let next = section.next.as_ref().and_then(|next| next.build.as_ref());
+    for command in section.build.iter().chain(next) {
         Process::run(command, &target.folder, &[], guard)
             .await
             .map_err(ServiceError::Build)?;
@@ -85,13 +87,13 @@ impl Service {
 
     async fn run(&mut self, target: &Target) -> Result<(), ServiceError> {
         let section = &target.file.service;
-        if let Some(command) = &section.start {
+        if section.start.is_some() {
             for replica in 0..target.replicas() {
                 let port = match &section.port {
                     Some(port) => fixed_port(*port.get_ref())?,
                     None => free_port()?,
                 };
-                let process = self.spawn(target, command.get_ref(), port, replica)?;
+                let process = self.spawn(target, port, replica)?;
                 self.processes.push(process);
                 let url = format!("http://127.0.0.1:{port}");
                 self.urls.push(Url::parse(&url).map_err(ServiceError::Url)?);
@@ -108,13 +110,8 @@ impl Service {
         Ok(())
     }
 
-    fn spawn(
-        &self,
-        target: &Target,
-        command: &str,
-        port: u16,
-        replica: usize,
-    ) -> Result<Process, ServiceError> {
+    fn spawn(&self, target: &Target, port: u16, replica: usize) -> Result<Process, ServiceError> {
+        let command = target.start(replica).unwrap_or_default();
         let env = self.env(target, port, replica)?;
         Process::spawn(command, &target.folder, &env, &self.start.guard)
             .map_err(ServiceError::Start)
@@ -137,7 +134,7 @@ impl Service {
             ("DATABASE_URL".to_owned(), url.to_owned()),
             ("PORT".to_owned(), port.to_string()),
         ];
-        env.extend(target.service_env(&context, &self.start.env)?);
+        env.extend(target.service_env(replica, &context, &self.start.env)?);
         Ok(env)
     }
 
@@ -278,13 +275,13 @@ impl Service {
 
     /// Starts a replica that was killed again, at its address.
     pub fn revive(&mut self, target: &Target, replica: usize) -> Result<(), ServiceError> {
-        let Some(command) = &target.file.service.start else {
+        if target.start(replica).is_none() {
             return Ok(());
-        };
+        }
         let port = self.urls[replica]
             .port_or_known_default()
             .unwrap_or_default();
-        let process = self.spawn(target, command.get_ref(), port, replica)?;
+        let process = self.spawn(target, port, replica)?;
         self.processes[replica] = process;
         Ok(())
     }

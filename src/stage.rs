@@ -3,6 +3,8 @@
 
 mod gating;
 mod habits;
+mod migrations;
+mod rules;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,14 +12,15 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::database::{self, Database, Source, quoted};
+use crate::contract::{Contract, Recorded};
+use crate::database::{self, Database, Source};
 use crate::drive::Driver;
 use crate::failure::Failure;
 use crate::generate::{Pools, pool_queries};
 use crate::guard::Guard;
 use crate::model::Row;
 use crate::model::engine::Engine;
-use crate::model::scenario::Scenario;
+use crate::model::scenario::{Call, Scenario};
 use crate::model::step::{Action, Step};
 use crate::oracle::outcome::{Knowledge, Memory};
 use crate::process::Process;
@@ -28,18 +31,19 @@ use crate::target::error::Problem;
 use crate::target::file::PrepareStep;
 
 pub(crate) use gating::{Gating, LISTEN_FIRST};
-
-/// A key that no call carries: to try the `once` queries before the first round.
-const NO_KEY: &str = "deadheat-no-key";
+pub(crate) use migrations::Migrations;
 
 /// A gate stands where the service is told that its database is.
 const RUNS_ALREADY: &str =
     "the service runs already, on a database URL of its own: all races are free";
 
+const NO_MIGRATIONS: &str = "migrations run at the gate, and there is none: they are left out";
+
 /// How long the database may be busy with what the service does when it starts.
 const CALM_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the command line decides about the stage.
+#[allow(clippy::struct_excessive_bools)] // Each is a switch of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The engine; by default the first of the target's that can be served.
@@ -54,6 +58,9 @@ pub struct Options {
     pub gated: bool,
     /// Whether it is asked for each race if an order of its calls explains it.
     pub outcomes: bool,
+    /// Whether answers are recorded as the contract of later runs, instead of held to
+    /// that of an earlier one.
+    pub records_contract: bool,
 }
 
 /// Everything that a round needs, standing.
@@ -66,10 +73,14 @@ pub struct Stage {
     pub(crate) pools: Pools,
     /// `None` where all races are free.
     pub(crate) gating: Option<Gating>,
+    /// What migrations are run with; `None` where the target has none, or no gate stands.
+    pub(crate) migrations: Option<Migrations>,
     /// What one-at-a-time rounds have told; `None` where nobody asks.
     pub(crate) outcomes: Option<Memory>,
     /// Whether it matters now what they tell.
     pub(crate) asks_outcomes: bool,
+    /// What answers are held to.
+    pub(crate) contract: Contract,
 }
 
 impl Stage {
@@ -80,6 +91,11 @@ impl Stage {
         guard: &Guard,
         tell: &mut (dyn FnMut(String) + Send),
     ) -> Result<Stage, Failure> {
+        let contract = if options.records_contract {
+            Contract::recording(&target)?
+        } else {
+            Contract::open(&target)?
+        };
         let (engine, why) = choose_engine(&target, options)?;
         tell(format!("engine {engine}: {why}"));
         let source = match &options.database_url {
@@ -102,7 +118,9 @@ impl Stage {
         let stubs = Stubs::start(&target, tell_requests).await?;
         let wanted = options.gated && engine == Engine::Postgres;
         let mut gating = if wanted && target.file.service.urls.is_empty() {
-            Some(Gating::open(database.url(), target.replicas(), third_parties, guard).await?)
+            // A migration is told by where it comes from, as a replica is.
+            let ports = target.replicas() + usize::from(!target.migrations.is_empty());
+            Some(Gating::open(database.url(), ports, third_parties, guard).await?)
         } else {
             None
         };
@@ -117,6 +135,10 @@ impl Stage {
             }
             None => Vec::new(),
         };
+        let of_migrations = databases.get(target.replicas()).cloned();
+        if of_migrations.is_none() && !target.migrations.is_empty() {
+            tell(NO_MIGRATIONS.to_owned());
+        }
         let start = Start {
             context: json!({ "database": of_database, "stubs": stubs.context() }),
             databases,
@@ -128,14 +150,21 @@ impl Stage {
             1 => "starting the service".to_owned(),
             _ => format!("starting the service, {replicas} replicas"),
         });
-        let service = Service::start(&target, start).await?;
+        let service = Box::pin(Service::start(&target, start)).await?;
         database.settle(Duration::ZERO, CALM_WITHIN).await?;
         database.take_snapshot().await?;
         if let Some(gating) = &mut gating {
             gating.learn(database.as_mut()).await?;
         }
         let pools = draw_pools(&target, database.as_mut()).await?;
-        try_rules(&target, database.as_mut()).await?;
+        rules::try_all(&target, database.as_mut()).await?;
+        let migrations = match of_migrations {
+            Some(url) => {
+                let opened = Migrations::open(&target, url, database.as_mut());
+                Some(Box::pin(opened).await?)
+            }
+            None => None,
+        };
         let outcomes = if options.outcomes {
             let mut knowledge = Knowledge::new(target.allowances.clone(), SystemTime::now());
             for counted in database.counted_columns().await? {
@@ -157,8 +186,10 @@ impl Stage {
             driver,
             pools,
             gating,
+            migrations,
             outcomes,
             asks_outcomes: true,
+            contract,
         })
     }
 
@@ -189,6 +220,17 @@ impl Stage {
         self.asks_outcomes = asks;
     }
 
+    /// Whether anything says what the answers of an operation look like.
+    pub fn covers_contract(&self, operation: &str) -> bool {
+        self.contract.covers(operation)
+    }
+
+    /// Writes what was recorded; `None` if nothing was that can be relied on.
+    pub fn write_contract(&self) -> Result<Option<Recorded>, Failure> {
+        let written = self.contract.write();
+        written.map_err(|(path, source)| Failure::Report { path, source })
+    }
+
     /// The target that is tested.
     pub fn target(&self) -> &Target {
         &self.target
@@ -197,6 +239,11 @@ impl Stage {
     /// The engine that the target runs on.
     pub fn engine(&self) -> Engine {
         self.database.engine()
+    }
+
+    /// Whether the tables can take no further migration.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.migrations.as_ref().is_some_and(|all| all.is_worn)
     }
 
     /// The rows of the fixtures that values are drawn from.
@@ -209,6 +256,17 @@ impl Stage {
     pub fn can_make(&self, scenario: &Scenario) -> Result<(), String> {
         if !scenario.faults.is_empty() && !self.is_gated() {
             return Err("its faults strike at the gate, and there is none".to_owned());
+        }
+        if let Some(name) = &scenario.migration {
+            if !self.target.migrations.contains_key(name) {
+                return Err(format!("there is no migration `{name}`"));
+            }
+            if self.migrations.is_none() {
+                return Err("its migration runs at the gate, and there is none".to_owned());
+            }
+        }
+        if scenario.grown && (self.target.file.database.grown.is_empty() || !self.is_gated()) {
+            return Err("it needs the larger fixtures of `grown`, and the gate".to_owned());
         }
         let setup = scenario
             .setup
@@ -228,13 +286,23 @@ impl Stage {
                 return Err(format!("there is no actor `{actor}`"));
             }
         }
+        let has_pages = |call: &Call| self.target.operations[&call.operation].pages.is_some();
+        let mut walks = scenario.race.iter().filter(|call| call.walk);
+        if let Some(call) = walks.find(|call| !has_pages(call)) {
+            return Err(format!("`{}` has no `pages`", call.operation));
+        }
         Ok(())
     }
 
     /// Takes everything down, the service before its database.
-    pub async fn close(self) -> Result<(), Failure> {
+    pub async fn close(mut self) -> Result<(), Failure> {
         drop(self.driver);
         self.service.stop().await;
+        if let Some(migrations) = self.migrations {
+            migrations
+                .close(&self.target, self.database.as_mut())
+                .await?;
+        }
         self.database.close().await?;
         Ok(())
     }
@@ -351,47 +419,6 @@ async fn draw_pools(target: &Target, database: &mut dyn Database) -> Result<Pool
         pools.insert(query.sql, rows);
     }
     Ok(pools)
-}
-
-/// Tries every query of the target file before the first round: one that fails,
-/// or an invariant that does not even hold for the fixtures, is the file's
-/// mistake and not a finding.
-async fn try_rules(target: &Target, database: &mut dyn Database) -> Result<(), Failure> {
-    for (name, invariant) in &target.file.invariants {
-        let rows = rows(target, database, &invariant.sql, None).await?;
-        if let Some(row) = rows.first() {
-            let row = serde_json::to_string(row).unwrap_or_default();
-            let message = format!("the fixtures themselves violate the invariant `{name}`: {row}");
-            return Err(target
-                .problem(
-                    Problem::new(invariant.sql.span(), message)
-                        .help("mend the fixtures, or what the query asks"),
-                )
-                .into());
-        }
-    }
-    for allowance in target.file.allowances.values() {
-        let allowance = allowance.get_ref();
-        let Some(table) = &allowance.table else {
-            continue;
-        };
-        let column = allowance.column.as_ref();
-        let wanted = column.map_or_else(|| "*".to_owned(), |column| quoted(column.get_ref()));
-        // Without the table before it, SQLite takes a quoted name for a text.
-        let name: Vec<String> = table.get_ref().split('.').map(quoted).collect();
-        let sql = format!("SELECT t.{wanted} FROM {} t WHERE 1 = 0", name.join("."));
-        if let Err(error) = database.query(&sql, None).await {
-            let at = Problem::new(column.unwrap_or(table).span(), "this is not there");
-            return Err(of_the_file(target, &at, "", error));
-        }
-    }
-    for operation in target.operations.values() {
-        let once = operation.section.once.as_ref();
-        if let Some(sql) = once.and_then(|once| once.get_ref().sql.as_ref()) {
-            rows(target, database, sql, Some(NO_KEY)).await?;
-        }
-    }
-    Ok(())
 }
 
 /// The failure of a query that stands in the target file: drawn under it if the

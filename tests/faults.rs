@@ -35,7 +35,7 @@ fn tried(report: &Value) -> Vec<(String, String)> {
 #[test]
 fn the_right_shop_survives_every_fault_at_every_step() {
     let (place, target) = shop();
-    let more = ["--env", "SHOP_BUGS=", "--rounds", "560"];
+    let more = ["--env", "SHOP_BUGS=", "--rounds", "720"];
     let (run, report) = faults(&place, &target, &more);
     assert_eq!(run.code, Some(0), "{run:#?}");
     let tried = tried(&report);

@@ -13,6 +13,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("files", &[]),
     ("exit", &[]),
     ("process", &["guard"]),
+    ("contract", &["files", "model", "target"]),
     ("generate", &["model", "target"]),
     ("clock", &[]),
     ("hold", &[]),
@@ -38,8 +39,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "stage",
         &[
-            "clock", "database", "drive", "failure", "gate", "generate", "guard", "model",
-            "oracle", "process", "service", "stub", "target",
+            "clock", "contract", "database", "drive", "failure", "gate", "generate", "guard",
+            "model", "oracle", "process", "service", "stub", "target",
         ],
     ),
     (
@@ -53,7 +54,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "hunt",
         &[
             "corpus", "failure", "generate", "model", "oracle", "round", "schedule", "shrink",
-            "stage",
+            "stage", "target",
         ],
     ),
     (

@@ -24,7 +24,7 @@ use deadheat::target::Target;
 pub const CALLS: (usize, usize) = (2, 8);
 
 /// The most rounds of a run, as by default.
-pub const ROUNDS: u64 = 3000;
+pub const ROUNDS: u64 = 4000;
 
 static BUILT: AtomicBool = AtomicBool::new(false);
 
@@ -191,12 +191,14 @@ pub fn plan(seed: u64, rounds: u64) -> Plan {
         budget: None,
         calls: CALLS,
         faults: false,
+        checks: false,
         keep_going: false,
         shrink_within: Duration::ZERO,
         measure: 0,
         measure_within: Duration::ZERO,
         env: Vec::new(),
         target_folder: String::new(),
+        required: Vec::new(),
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn alone(stage: &mut Stage, scenario: &Scenario) -> Result<Vec<Vec<Ste
         let single = Scenario {
             setup: scenario.setup.clone(),
             race: vec![call.clone()],
-            faults: Vec::new(),
+            ..Scenario::default()
         };
         let mut straight = Follow::new(Schedule::default());
         let round = next(stage, &single, &mut straight).await?;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::generate::MOST_CALLS;
+use crate::model::coverage::Concern;
 use crate::model::engine::Engine;
 use crate::stage::Options;
 
@@ -46,8 +49,39 @@ impl Place {
             env: self.env.clone(),
             gated: !self.free,
             outcomes: !self.no_outcome,
+            records_contract: false,
         }
     }
+}
+
+/// What `--require` names: one concern, or all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Required {
+    One(Concern),
+    All,
+}
+
+const ALL_CONCERNS: &str = "all";
+
+impl Required {
+    /// The concerns that are named, each once, in the order of the matrix.
+    pub(super) fn all_of(required: &[Required]) -> Vec<Concern> {
+        let is_named = |concern: &Concern| {
+            required.contains(&Required::All) || required.contains(&Required::One(*concern))
+        };
+        Concern::ALL.into_iter().filter(is_named).collect()
+    }
+}
+
+/// The name of a concern, or `all`. A wrong one is answered with the nearest.
+pub(super) fn concerns() -> impl TypedValueParser<Value = Required> {
+    let names = Concern::ALL.map(Concern::name).into_iter();
+    PossibleValuesParser::new(names.chain([ALL_CONCERNS])).try_map(|name| {
+        if name == ALL_CONCERNS {
+            return Ok(Required::All);
+        }
+        name.parse::<Concern>().map(Required::One)
+    })
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -84,6 +118,20 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn required_concerns_are_each_named_once() {
+        let one = Required::One;
+        let twice = [
+            one(Concern::Rollback),
+            one(Concern::Success),
+            one(Concern::Rollback),
+        ];
+        let named = [Concern::Success, Concern::Rollback];
+        assert_eq!(Required::all_of(&twice), named);
+        assert_eq!(Required::all_of(&[Required::All]), Concern::ALL);
+        assert_eq!(Required::all_of(&[]), []);
+    }
 
     #[test]
     fn texts_are_read_or_refused_with_what_to_write() {

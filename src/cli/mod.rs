@@ -35,6 +35,7 @@ Exit codes:
   1    findings
   2    the target file or the arguments are wrong
   3    the environment failed: the service, the database, a port
+  4    nothing found, and something that --require names is not covered
   70   a mistake in deadheat itself
   130  stopped by Ctrl-C with nothing found";
 

@@ -4,6 +4,7 @@
 //! Knows neither target files nor what is raced. To add an engine: write its
 //! file, and name it in [`open`], [`can_serve`] and [`engine_of`].
 
+mod client;
 mod error;
 mod key;
 mod postgres;
@@ -18,6 +19,7 @@ use crate::guard::Guard;
 use crate::model::Row;
 use crate::model::engine::Engine;
 
+pub use client::{Client, Refused};
 pub use error::DatabaseError;
 
 /// How the names of temporary folders begin; the guard removes no others.
@@ -97,6 +99,10 @@ pub trait Database: Send {
     /// Puts back rows and sequences, and touches only the tables that changed
     /// since; returns their names.
     async fn restore(&mut self) -> Result<Vec<String>, DatabaseError>;
+
+    /// Tables may have been defined anew since the last restore, with the same columns in
+    /// the end: the next one also puts back what that has changed without writing a row.
+    fn redefined(&mut self) {}
 
     /// The rows that are there and were not when the snapshot was taken, and those that
     /// were and are not, by table.

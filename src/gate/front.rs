@@ -106,6 +106,11 @@ impl Front {
         self.expected.drain(..ready)
     }
 
+    /// The number of the last statement that was prepared to last and is still there.
+    pub(super) fn prepared(&self) -> u64 {
+        self.names.newest()
+    }
+
     /// What is ready has been passed on.
     pub(super) fn passed(&mut self) {
         let bytes = self.ready().len();

@@ -146,6 +146,17 @@ impl Gate {
         let unsettled = sessions.iter().filter(|(_, talk)| !talk.is_at_rest());
         unsettled.map(|(number, _)| *number).collect()
     }
+
+    /// For each session the number of the last statement that it has prepared under a
+    /// name and not closed, counted from 1: what such a one returns is fixed at the
+    /// server, for as long as it is there.
+    pub fn prepared(&self) -> BTreeMap<u64, u64> {
+        let sessions = self.shared.sessions();
+        let prepared = sessions
+            .iter()
+            .map(|(number, talk)| (*number, talk.prepared()));
+        prepared.collect()
+    }
 }
 
 impl Drop for Gate {

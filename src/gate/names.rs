@@ -13,6 +13,8 @@ use super::sql::numbered_on;
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
     sql: String,
+    /// Of those of its session under names that last, counted from 1; 0 under none.
+    number: u64,
     /// As the client declared them; 0 is unknown.
     declared: Vec<Oid>,
     /// As the server described them, once it has.
@@ -45,13 +47,23 @@ struct Portal {
 pub(super) struct Names {
     prepared: HashMap<Vec<u8>, Arc<Prepared>>,
     portals: HashMap<Vec<u8>, Portal>,
+    /// How many statements were given a name that lasts.
+    lasting: u64,
+    /// The last of them that is still there; 0 if none is.
+    newest: u64,
 }
 
 impl Names {
     pub(super) fn parse(&mut self, body: &[u8]) {
         let parse = Parse::read(body);
+        let mut number = 0;
+        if !parse.name.is_empty() {
+            self.lasting += 1;
+            (number, self.newest) = (self.lasting, self.lasting);
+        }
         let prepared = Arc::new(Prepared {
             sql: String::from_utf8_lossy(parse.sql).into_owned(),
+            number,
             declared: parse.types,
             described: OnceLock::new(),
         });
@@ -77,10 +89,22 @@ impl Names {
 
     pub(super) fn close(&mut self, body: &[u8]) {
         match Named::read(body) {
-            Some(Named::Statement(name)) => drop(self.prepared.remove(name)),
+            Some(Named::Statement(name)) => {
+                let closed = self.prepared.remove(name);
+                if closed.is_some_and(|closed| closed.number == self.newest) {
+                    let left = self.prepared.values().map(|prepared| prepared.number);
+                    self.newest = left.max().unwrap_or_default();
+                }
+            }
             Some(Named::Portal(name)) => drop(self.portals.remove(name)),
             None => {}
         }
+    }
+
+    /// The number of the last statement that was prepared under a name that lasts and was
+    /// not closed; 0 if there is none.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
     }
 
     /// The statement that a Describe asks about; `None` for a portal.
@@ -123,4 +147,31 @@ pub(super) fn add_sql(statement: &mut Statement, sql: &str) {
         statement.sql.push_str("; ");
     }
     statement.sql.push_str(sql);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_statement_that_lasts_is_known() {
+        let mut names = Names::default();
+        let parse = |name: &str| format!("{name}\0SELECT 1\0\0\0").into_bytes();
+        let close = |name: &str| format!("S{name}\0").into_bytes();
+        let mut newest = |step: &dyn Fn(&mut Names)| {
+            step(&mut names);
+            names.newest()
+        };
+        assert_eq!(newest(&|names| names.parse(&parse(""))), 0);
+        assert_eq!(newest(&|names| names.parse(&parse("a"))), 1);
+        assert_eq!(newest(&|names| names.parse(&parse("b"))), 2);
+        assert_eq!(newest(&|names| names.close(&close("b"))), 1);
+        assert_eq!(
+            newest(&|names| names.parse(&parse("b"))),
+            3,
+            "it is another"
+        );
+        assert_eq!(newest(&|names| names.close(&close("a"))), 3);
+        assert_eq!(newest(&|names| names.close(&close("b"))), 0);
+    }
 }

@@ -8,6 +8,7 @@
 //! without.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,6 +42,8 @@ pub(super) struct Talk {
     answers: Mutex<Answers>,
     settled: Notify,
     struck: Struck,
+    /// What lasts of what was prepared, by its number.
+    prepared: AtomicU64,
 }
 
 /// What became of a batch that was looked at.
@@ -60,6 +63,11 @@ impl Talk {
     pub(super) fn is_at_rest(&self) -> bool {
         let answers = self.answers();
         answers.is_settled() && answers.status() == TransactionStatus::Idle
+    }
+
+    /// The number of the last statement that was prepared to last and is still there.
+    pub(super) fn prepared(&self) -> u64 {
+        self.prepared.load(Ordering::Relaxed)
     }
 
     /// Waits until everything is answered.
@@ -230,6 +238,8 @@ impl Session {
                 front.outside_transaction();
             }
             let mut scanned = front.scan(hold.on || struck.is_some())?;
+            let prepared = front.prepared();
+            self.talk.prepared.store(prepared, Ordering::Relaxed);
             if let Scanned::Batch(batch) = &mut scanned
                 && let Looked::Step(strike) = self.held(std::mem::take(batch), hold).await
             {

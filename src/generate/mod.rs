@@ -6,7 +6,9 @@
 //! same scenario on every machine. Knows neither HTTP nor a database: rows to
 //! draw from come in as [`Pools`].
 
+mod probe;
 mod race;
+mod spoil;
 mod values;
 
 use proptest::prelude::Strategy;
@@ -17,7 +19,9 @@ use crate::model::scenario::Scenario;
 use crate::target::Target;
 use crate::target::error::TargetError;
 
-pub use values::{PoolQuery, Pools};
+pub use probe::{no_row, rows, set_up};
+pub use spoil::spoils;
+pub use values::{PoolQuery, Pools, simplest};
 
 /// The most calls that a race may have: beyond it, one machine's own scheduling
 /// is all that is measured.

@@ -222,7 +222,7 @@ fn draw(
     Ok(Union::new(by_actor).boxed())
 }
 
-fn values_of(
+pub(super) fn values_of(
     target: &Target,
     pools: &Pools,
     operation: &Operation,
@@ -240,7 +240,7 @@ fn values_of(
         .boxed())
 }
 
-fn setup(
+pub(super) fn setup(
     target: &Target,
     pools: &Pools,
     operation: &str,
@@ -360,7 +360,7 @@ impl Assembly<'_> {
         Scenario {
             setup,
             race,
-            faults: Vec::new(),
+            ..Scenario::default()
         }
         .with_needed_setup()
     }
@@ -404,7 +404,7 @@ impl Assembly<'_> {
             values,
             key: draw.key,
             role,
-            hang_up: None,
+            ..Call::default()
         });
     }
 }

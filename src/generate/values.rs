@@ -36,6 +36,64 @@ impl Pools {
         values.sort_by(order);
         self.0.insert(sql, values);
     }
+
+    /// What a query offers.
+    fn of(&self, sql: &str) -> &[Value] {
+        self.0.get(sql).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The simplest value of a section, if that can be told without a database.
+pub fn simplest(section: &toml::Spanned<ValueSection>) -> Option<Value> {
+    let section = section.get_ref();
+    let range = section
+        .range
+        .as_ref()
+        .and_then(|range| range.get_ref().first());
+    let choice = section
+        .choice
+        .as_ref()
+        .and_then(|choice| choice.get_ref().first());
+    let range = range.map(|first| json!(first));
+    range.or_else(|| serde_json::to_value(choice?).ok())
+}
+
+/// The most numbers of a range that are listed.
+const MOST_OF_A_RANGE: usize = 50;
+
+/// All the values that a section can draw as any of these actors, if they are few enough to
+/// be listed.
+pub fn candidates(
+    target: &Target,
+    section: &ValueSection,
+    actors: &[Option<String>],
+    pools: &Pools,
+) -> Result<Vec<Value>, TargetError> {
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(choice) = &section.choice {
+        let choices = choice.get_ref().iter().map(serde_json::to_value);
+        values.extend(choices.filter_map(Result::ok));
+    }
+    if let Some(range) = &section.range
+        && let [low, high] = range.get_ref().as_slice()
+    {
+        values.extend(
+            (*low..=*high)
+                .take(MOST_OF_A_RANGE)
+                .map(|number| json!(number)),
+        );
+    }
+    for actor in actors {
+        let query = pool_query(target, section, actor.as_deref())?;
+        let offered = query.as_ref().map_or(&[][..], |query| pools.of(&query.sql));
+        for value in offered {
+            if !values.contains(value) {
+                values.push(value.clone());
+            }
+        }
+    }
+    values.sort_by(order);
+    Ok(values)
 }
 
 /// Numbers by size, everything else by its text.

@@ -43,7 +43,26 @@ impl Alone {
             let (steps, _) = self.one(trials, scenario, call).await?;
             all.push(steps);
         }
+        all.extend(self.migration(trials, scenario).await?);
         Ok(all)
+    }
+
+    /// What the migration of a scenario does alone, if it has one.
+    pub(super) async fn migration(
+        &mut self,
+        trials: &mut Trials<'_>,
+        scenario: &Scenario,
+    ) -> Result<Option<Vec<Step>>, Halt> {
+        if scenario.migration.is_none() {
+            return Ok(None);
+        }
+        let alone = Scenario {
+            migration: scenario.migration.clone(),
+            grown: scenario.grown,
+            ..Scenario::default()
+        };
+        let (steps, _) = self.known(trials, alone, scenario.race.len()).await?;
+        Ok(Some(steps))
     }
 
     /// What one call does alone; and the round that told, if there had to be one.
@@ -53,8 +72,17 @@ impl Alone {
         scenario: &Scenario,
         call: usize,
     ) -> Result<(Vec<Step>, Option<(Scenario, Round)>), Halt> {
-        let single = single(scenario, call);
-        let key = single.race[0].key.clone();
+        self.known(trials, single(scenario, call), call).await
+    }
+
+    /// What a scenario of one call, or of a migration, does, under this number of a call.
+    async fn known(
+        &mut self,
+        trials: &mut Trials<'_>,
+        single: Scenario,
+        call: usize,
+    ) -> Result<(Vec<Step>, Option<(Scenario, Round)>), Halt> {
+        let key = single.race.first().and_then(|call| call.key.clone());
         let name = text(&single, key.as_deref(), ANY_KEY);
         let of_call = |steps: Vec<Step>| -> Vec<Step> {
             let own = |step: Step| Step { call, ..step };
@@ -91,6 +119,8 @@ pub(super) fn single(scenario: &Scenario, call: usize) -> Scenario {
             ..scenario.race[call].clone()
         }],
         faults: Vec::new(),
+        migration: None,
+        grown: scenario.grown,
     }
     .with_needed_setup()
 }

@@ -37,13 +37,13 @@ const SCHEDULES: u32 = 3;
 const BY_PREEMPTION: u32 = 2;
 
 /// An operation, by a call of it that does what it is for.
-struct Subject {
+pub(super) struct Subject {
     /// The seed that draws it.
-    seed: u64,
+    pub seed: u64,
     /// The call.
-    scenario: Scenario,
+    pub scenario: Scenario,
     /// What the call does when nothing goes wrong.
-    steps: Vec<Step>,
+    pub steps: Vec<Step>,
 }
 
 impl Hunt<'_> {
@@ -102,7 +102,11 @@ impl Hunt<'_> {
 
     /// Each operation that may be raced, by the first call that succeeds of some; if none
     /// does, by the one that comes furthest.
-    async fn subjects(&mut self, generator: &Generator, part: f64) -> Result<Vec<Subject>, Halt> {
+    pub(super) async fn subjects(
+        &mut self,
+        generator: &Generator,
+        part: f64,
+    ) -> Result<Vec<Subject>, Halt> {
         let mut subjects = Vec::new();
         for drawn in pairs::calls(generator, self.plan.seed, DRAWS)? {
             let mut furthest: Option<Subject> = None;
@@ -237,7 +241,7 @@ impl Hunt<'_> {
         Ok(())
     }
 
-    fn pairs(&self) -> Result<Generator, Halt> {
+    pub(super) fn pairs(&self) -> Result<Generator, Halt> {
         let pairs = Generator::new(self.stage.target(), self.stage.pools(), (2, 2));
         pairs.map_err(|error| Halt::failed(Failure::from(error)))
     }

@@ -12,12 +12,14 @@ use crate::model::step::Step;
 use crate::model::verdict::Verdict;
 use crate::schedule::{Conflict, Pct, Random, Repeat, Scheduler};
 
-/// What part of a run's budget the gate is given: the pairs, then larger races, then
-/// faults, which is all of its search.
-const FOR_PAIRS: f64 = 0.4;
-const FOR_CHANCE: f64 = 0.5;
+/// What part of a run's budget the gate is given, what was checked before included: the
+/// pairs, then larger races, then faults, which is all of its search.
+const FOR_PAIRS: f64 = 0.47;
+const FOR_CHANCE: f64 = 0.55;
 /// Then faults have their turn.
-const FOR_ALL: f64 = 0.75;
+const FOR_ALL: f64 = 0.72;
+/// Then changes of the schema, if the target names any.
+const FOR_MIXED: f64 = 0.82;
 
 /// How many schedules of a larger race are tried by chance, and how many of them
 /// by priorities.
@@ -61,7 +63,8 @@ impl Hunt<'_> {
             return Ok(());
         }
         self.search_by_chance(&larger, &mut alone).await?;
-        self.search_some_faults(FOR_ALL).await
+        self.search_some_faults(FOR_ALL).await?;
+        Box::pin(self.search_mixed(FOR_MIXED)).await
     }
 
     /// Lap by lap, each with other values: a few schedules of every pair before any

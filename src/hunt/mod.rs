@@ -5,8 +5,11 @@
 //! ends early on a [`Stop`], with everything found so far.
 
 mod alone;
+mod checks;
+mod coverage;
 mod faults;
 mod gated;
+mod mixed;
 mod pairs;
 mod reduce;
 mod stop;
@@ -18,6 +21,7 @@ use std::time::{Duration, Instant};
 use crate::corpus::{self, Corpus};
 use crate::failure::Failure;
 use crate::generate::{Generator, Tree, round_seed};
+use crate::model::coverage::{Concern, HeldTo};
 use crate::model::event::{Event, Outcomes, Summary};
 use crate::model::finding::{FORMAT, Finding, Rate};
 use crate::model::scenario::Scenario;
@@ -25,9 +29,14 @@ use crate::model::verdict::{Verdict, Violation};
 use crate::round::Round;
 use crate::stage::Stage;
 
+use coverage::{Coverage, End};
 pub use stop::Stop;
 use tally::Tally;
 pub use trial::{Case, Every, Halt, Trials};
+
+/// Up to this part of a run's budget, races are free; the rest is for requests with
+/// something wrong in them, and for more free races if these need less.
+const FOR_FREE: f64 = 0.92;
 
 /// After this many rounds in a row that could not be judged, a run ends: the
 /// environment is broken, and silence would pass for a clean bill.
@@ -56,6 +65,8 @@ pub struct Plan {
     pub calls: (usize, usize),
     /// Whether to search for nothing but what faults do.
     pub faults: bool,
+    /// Whether to make nothing but the checks that need no race.
+    pub checks: bool,
     /// Whether to go on after the first finding.
     pub keep_going: bool,
     /// The longest time to shrink one finding.
@@ -68,6 +79,8 @@ pub struct Plan {
     pub env: Vec<(String, String)>,
     /// The target's folder as it was given, for findings.
     pub target_folder: String,
+    /// The concerns that every operation has to be covered for.
+    pub required: Vec<Concern>,
 }
 
 /// A hunt under way.
@@ -81,6 +94,7 @@ pub struct Hunt<'a> {
     /// Since when the search is on, the corpus left behind.
     searching: Instant,
     tally: Tally,
+    coverage: Coverage,
     findings: Vec<Finding>,
 }
 
@@ -94,6 +108,7 @@ impl<'a> Hunt<'a> {
         emit: &'a mut (dyn FnMut(&Event) + Send),
     ) -> Self {
         Hunt {
+            coverage: Coverage::new(stage, plan),
             stage,
             plan,
             corpus,
@@ -109,7 +124,7 @@ impl<'a> Hunt<'a> {
     /// Runs to its end. The summary holds what was found even where the
     /// environment failed in the middle; the failure stands beside it.
     pub async fn run(mut self) -> (Summary, Option<Failure>) {
-        let ended = match self.all().await {
+        let ended = match Box::pin(self.all()).await {
             Ok(()) => None,
             Err(Halt::Stopped) => {
                 self.tally.interrupted = true;
@@ -117,6 +132,15 @@ impl<'a> Hunt<'a> {
             }
             Err(Halt::Failed(failure)) => Some(*failure),
         };
+        let end = match &ended {
+            Some(_) => End::Failed,
+            None if self.tally.interrupted => End::Stopped,
+            None if !self.plan.keep_going && !self.findings.is_empty() => End::FirstFinding,
+            None => End::Budget,
+        };
+        let target = self.stage.target();
+        let coverage = self.coverage.cells(target, &self.findings, end);
+        let required = self.plan.required.as_slice();
         let summary = Summary {
             deadheat: env!("CARGO_PKG_VERSION").to_owned(),
             target: self.stage.target().name.clone(),
@@ -124,6 +148,7 @@ impl<'a> Hunt<'a> {
             seed: self.plan.seed.to_string(),
             rounds: self.tally.rounds,
             gated_rounds: self.tally.gated,
+            mixed_rounds: self.tally.mixed,
             extra_rounds: self.tally.extra_rounds,
             outcomes: Outcomes {
                 allowances: self.stage.target().allowances.clone(),
@@ -136,8 +161,11 @@ impl<'a> Hunt<'a> {
             failure: ended.as_ref().map(ToString::to_string),
             findings: self.findings,
             explained_rounds: self.tally.explained,
+            checks_left_out: self.tally.checks_left_out,
             faults: self.tally.faults(),
             latency: self.tally.latency(),
+            held_to: (!required.is_empty()).then(|| HeldTo::new(required, &coverage)),
+            coverage,
         };
         (self.emit)(&Event::RunEnded(Box::new(summary.clone())));
         (summary, ended)
@@ -159,10 +187,18 @@ impl<'a> Hunt<'a> {
         if self.plan.faults {
             return self.search_faults_only().await;
         }
-        if self.stage.is_gated() && !self.is_over() {
-            self.search_gated().await?;
+        if self.plan.checks {
+            self.check(1.0).await?;
+            return self.check_requests(1.0).await;
         }
-        self.search(&generator).await
+        self.check(checks::FOR_CHECKS).await?;
+        if self.stage.is_gated() && !self.is_over() {
+            Box::pin(self.search_gated()).await?;
+        }
+        let made = self.search(&generator, 0, FOR_FREE).await?;
+        self.check_requests(1.0).await?;
+        self.search(&generator, made, 1.0).await?;
+        Ok(())
     }
 
     /// Tries the findings kept: a bug that is back shows at once.
@@ -222,14 +258,14 @@ impl<'a> Hunt<'a> {
         enough || rounds || self.plan.budget.is_some_and(late)
     }
 
-    /// Free races of scenarios from the run's seed.
-    async fn search(&mut self, generator: &Generator) -> Result<(), Halt> {
+    /// Free races of scenarios from the run's seed, for a part of the budget. Begins with
+    /// the scenario of this number, and returns the next one's.
+    async fn search(&mut self, generator: &Generator, from: u64, part: f64) -> Result<u64, Halt> {
         let mut unjudged = 0;
-        for number in 0.. {
-            if self.is_over() {
-                break;
-            }
+        let mut number = from;
+        while !self.is_spent(part) {
             let seed = round_seed(self.plan.seed, number);
+            number += 1;
             let scenario = tree(generator, seed)?.current();
             let round = Trials::new(self.stage, self.stop, None)
                 .once(Case::free(&scenario))
@@ -247,7 +283,7 @@ impl<'a> Hunt<'a> {
                 }));
             }
         }
-        Ok(())
+        Ok(number)
     }
 
     /// Counts a round of the search, and makes a finding of what nothing explains.
@@ -259,6 +295,7 @@ impl<'a> Hunt<'a> {
         round: Round,
     ) -> Result<(), Halt> {
         self.tally.round(&round);
+        self.coverage.round(self.stage.target(), scenario, &round);
         if let Verdict::Violated(violations) = &round.verdict {
             let new = violations
                 .iter()
@@ -287,13 +324,17 @@ impl<'a> Hunt<'a> {
         let endpoints = |scenario| self.stage.target().endpoints(scenario);
         let here = endpoints(scenario);
         let is_fault = !scenario.faults.is_empty();
-        let races = scenario.is_race();
+        let races = scenario.calls_race();
         self.findings.iter().any(|finding| {
             let mut broken = finding.violations.iter();
-            // A race is no cause of what fails one at a time, nor a fault of what fails
-            // without one; what needs neither is the cause of all.
+            // A race is no cause of what fails one at a time, nor a fault or a migration of
+            // what fails without one; what needs none is the cause of all.
             let own = &finding.scenario;
-            let of_a_kind = match (own.faults.is_empty(), own.is_race()) {
+            if own.is_out_of_the_ordinary() && !scenario.is_out_of_the_ordinary() {
+                return false;
+            }
+            let of_a_kind = match (own.faults.is_empty(), own.calls_race()) {
+                _ if own.migration.is_some() => own.migration == scenario.migration,
                 (true, true) => races,
                 (true, false) => true,
                 (false, _) => is_fault,

@@ -20,6 +20,8 @@ pub(super) struct Tally {
     pub rounds: u64,
     /// Those of them in which the gate decided who moves when.
     pub gated: u64,
+    /// Those of them in which a migration ran.
+    pub mixed: u64,
     /// Rounds made for the corpus, to shrink and to measure.
     pub extra_rounds: u64,
     /// Rounds of the search that an earlier finding explains.
@@ -30,6 +32,9 @@ pub(super) struct Tally {
     pub inconclusive: BTreeMap<String, u64>,
     /// Whether it was stopped.
     pub interrupted: bool,
+    /// The calls that were to be made one at a time and for which the budget did not
+    /// suffice.
+    pub checks_left_out: usize,
     /// What faults came to.
     pub faults: FaultsTried,
     /// Answer times in microseconds, by operation.
@@ -41,6 +46,7 @@ impl Tally {
     pub(super) fn round(&mut self, round: &Round) {
         self.rounds += 1;
         self.gated += u64::from(!round.history.steps.is_empty());
+        self.mixed += u64::from(round.history.migration.is_some());
         if let Verdict::Inconclusive(why) = &round.verdict {
             *self.inconclusive.entry(why.clone()).or_default() += 1;
         }

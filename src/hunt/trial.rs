@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::failure::Failure;
-use crate::hunt::Stop;
 use crate::hunt::alone::Alone;
+use crate::hunt::{Stop, mixed};
 use crate::model::finding::{Finding, Rate};
 use crate::model::scenario::Scenario;
 use crate::model::schedule::Schedule;
@@ -292,6 +292,16 @@ impl<'a> Trials<'a> {
             }
         }
         let alone = Alone::default().all(self, scenario).await?;
+        for mut halfway in mixed::halfway(scenario, &alone) {
+            let round = self.once_by(scenario, &mut halfway).await?;
+            judged += u32::from(!round.unjudged());
+            if round.violates(rules) {
+                return Ok((Some(round), judged));
+            }
+            if self.late() || judged >= most {
+                return Ok((None, judged));
+            }
+        }
         let mut scheduler = Conflict::new(alone);
         for _ in 0..most {
             if self.late() || !scheduler.next_round() {

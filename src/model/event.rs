@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::allowance::Allowance;
+use crate::model::coverage::{Cell, HeldTo};
 use crate::model::engine::Engine;
 use crate::model::fault::FaultsTried;
 use crate::model::finding::{Finding, Rate};
@@ -90,6 +91,8 @@ pub struct Summary {
     pub rounds: u64,
     /// Those of them in which it was decided at the gate who moves when.
     pub gated_rounds: u64,
+    /// Those of them in which a migration ran among the calls.
+    pub mixed_rounds: u64,
     /// Rounds made to shrink, to measure rates and to try the corpus.
     pub extra_rounds: u64,
     /// What came of asking for one-at-a-time orders.
@@ -109,11 +112,19 @@ pub struct Summary {
     pub findings: Vec<Finding>,
     /// How many rounds violated something that a finding explains already.
     pub explained_rounds: u64,
+    /// The calls that were to be made one at a time, before any race, and for which the
+    /// budget did not suffice.
+    pub checks_left_out: usize,
     /// What faults were tried, and what they came to; `None` if none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<FaultsTried>,
     /// Answer times by operation.
     pub latency: BTreeMap<String, Latency>,
+    /// Every operation under every concern, operations in the order of the file.
+    pub coverage: Vec<Cell>,
+    /// What the run is held to, if it is.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub held_to: Option<HeldTo>,
 }
 
 /// What came of asking, round by round, whether some one-at-a-time order of the calls

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::model::Row;
 use crate::model::step::Step;
 
 /// A request as it was sent.
@@ -55,12 +57,51 @@ pub enum Ending {
 pub const REFUSALS: [u16; 5] = [409, 423, 425, 429, 503];
 
 /// What the target file expects of an operation's answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The statuses it may answer; empty means any below 500.
     pub answers: Vec<u16>,
     /// The statuses that say that nothing was done, and to try again.
     pub refusals: Vec<u16>,
+    /// The most statements that it may need.
+    pub max_statements: Option<usize>,
+    /// Where the file says who may call it: what its caller is allowed.
+    pub access: Option<Access>,
+    /// What is known of a request that was spoiled on purpose.
+    pub spoiled: Option<Spoiled>,
+}
+
+/// What the target file allows a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Who calls: an actor's name.
+    pub actor: String,
+    /// Whether it was allowed when the race began.
+    pub before: bool,
+    /// Whether it was when the race was over.
+    pub after: bool,
+    /// The statuses that deny.
+    pub denied: Vec<u16>,
+    /// The rows that its answer shows and that its caller may not see.
+    pub strangers: Vec<Value>,
+    /// The fields of the row that it is denied.
+    pub secrets: Row,
+}
+
+impl Access {
+    /// Whether it was allowed at no time of the race.
+    pub fn is_denied(&self) -> bool {
+        !self.before && !self.after
+    }
+}
+
+/// What is known of a request that was spoiled on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spoiled {
+    /// Where, and what stands there.
+    pub what: String,
+    /// Whether the contract allows the request as it is; `None` if it does not say.
+    pub allowed: Option<bool>,
 }
 
 impl Default for Expected {
@@ -68,6 +109,9 @@ impl Default for Expected {
         Expected {
             answers: Vec::new(),
             refusals: REFUSALS.to_vec(),
+            max_statements: None,
+            access: None,
+            spoiled: None,
         }
     }
 }
@@ -91,6 +135,9 @@ pub struct Made {
     pub ending: Ending,
     /// Whether the answer says that it was done, by the target file's rule.
     pub succeeded: bool,
+    /// Whether a replica of the service's next version was called.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub next: bool,
     /// Whether a fault of the scenario has struck it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub struck: bool,
@@ -139,15 +186,55 @@ pub struct History {
     /// The steps in the order in which they moved; none for a free race.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
-    /// What died of a fault, without being killed.
+    /// What died of a fault, without being killed, or of a migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub died: Option<Died>,
+    /// The pages that a call was read by, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walk: Option<Walk>,
+    /// The migration that ran among the calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migrated>,
 }
 
-/// A replica of the service that ended by itself after a fault had struck.
+/// The rows of a list that was read page by page three times: before, while and after
+/// other calls were made. Each row as the text of what tells it apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// The operation's name.
+    pub operation: String,
+    /// The pages before.
+    pub before: Vec<Vec<String>>,
+    /// The pages with a call after each, as long as there were any.
+    pub during: Vec<Vec<String>>,
+    /// The pages afterwards.
+    pub after: Vec<Vec<String>>,
+    /// The rows that all pages together show, by the target file, before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<[Vec<String>; 2]>,
+    /// Whether there was no end of pages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub endless: bool,
+}
+
+/// How a migration ended that ran among calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migrated {
+    /// Its name in the target file.
+    pub name: String,
+    /// Which statement failed, and why; `None` if all were done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether it lost against others who lock the same: whoever runs it tries again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
+
+/// A replica of the service that ended by itself after a fault had struck, or while a
+/// migration ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Died {
-    /// The operation of the call that the fault struck.
+    /// The operation of the call that the fault struck, or else of the first.
     pub operation: String,
     /// Which replica, how it ended, and what it said.
     pub why: String,

@@ -2,6 +2,7 @@
 //! judged, and what is told about it. Knows no other part.
 
 pub mod allowance;
+pub mod coverage;
 pub mod engine;
 pub mod event;
 pub mod fault;

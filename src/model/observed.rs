@@ -12,6 +12,34 @@ pub struct Observed {
     pub invariants: Vec<InvariantRows>,
     /// One entry for each key that an operation with a `once` rule used.
     pub effects: Vec<Effects>,
+    /// The rows that came and went, where the only call should have changed none.
+    pub changes: Vec<Row>,
+    /// The statements that the only call needed on the usual fixtures, where it was made
+    /// on the larger ones.
+    pub on_few_rows: Option<Vec<String>>,
+    /// What answers break of what was agreed on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaches: Vec<Breach>,
+}
+
+/// One thing that an answer breaks of what was agreed on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breach {
+    /// The operation.
+    pub operation: String,
+    /// The answer's status.
+    pub status: u16,
+    /// Where in the body: a JSON pointer with `*` for every index; empty for all of it.
+    pub place: String,
+    /// The kind in one word, such as `missing`: with the place, a cause.
+    pub keyword: String,
+    /// The kind in plain words.
+    pub kind: String,
+    /// The file that says so.
+    pub source: String,
+    /// What stands there instead, shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// The rows that break an invariant; none if it holds.

@@ -22,6 +22,13 @@ pub struct Scenario {
     /// What goes wrong on purpose. Strikes at the gate only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// The migration of the target file that runs as one call among the others. At the
+    /// gate, its index is the one after the last call's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<String>,
+    /// Whether the fixtures are the larger ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grown: bool,
 }
 
 /// A call that prepares an actor (signs it in, fills its basket) for the race.
@@ -41,7 +48,7 @@ pub struct SetupCall {
 }
 
 /// One call of the race.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// The operation's name in the target file.
     pub operation: String,
@@ -60,6 +67,37 @@ pub struct Call {
     /// The client that leaves before it has its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hang_up: Option<HangUp>,
+    /// What is wrong with its request on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoil: Option<Spoil>,
+    /// Whether it is made page after page, the other calls of the race in between.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub walk: bool,
+}
+
+/// Something about a request that no value of the target file is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spoil {
+    /// The place in the JSON body, as a JSON pointer (RFC 6901), or the name of a value.
+    pub place: String,
+    /// What stands there instead; `None` if nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<serde_json::Value>,
+}
+
+impl std::fmt::Display for Spoil {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        /// The most characters of a value that are shown.
+        const MOST: usize = 40;
+        let place = &self.place;
+        let Some(value) = &self.with else {
+            return write!(f, "no `{place}`");
+        };
+        let text = value.to_string();
+        let shown: String = text.chars().take(MOST).collect();
+        let more = if shown.len() < text.len() { "..." } else { "" };
+        write!(f, "`{place}` is {shown}{more}")
+    }
 }
 
 /// What a call is to the others of its race.
@@ -137,8 +175,20 @@ impl Scenario {
             .collect()
     }
 
-    /// Whether two of its calls can be under way at the same time.
+    /// Whether two of its calls can be under way at the same time, or one and a migration.
     pub fn is_race(&self) -> bool {
+        self.calls_race() || self.migration.is_some() && !self.race.is_empty()
+    }
+
+    /// Whether it holds what no client does in the ordinary way: a spoiled request, a walk
+    /// over pages, larger fixtures.
+    pub fn is_out_of_the_ordinary(&self) -> bool {
+        let mut calls = self.race.iter();
+        self.grown || calls.any(|call| call.spoil.is_some() || call.walk)
+    }
+
+    /// Whether two of its calls can be under way at the same time.
+    pub fn calls_race(&self) -> bool {
         let waits = |call: &&Call| {
             let when = match call.role {
                 Role::Retry { when, .. } => Some(when),
@@ -153,7 +203,7 @@ impl Scenario {
     /// call, without their faults, and without the set-up that nobody needs any more.
     ///
     /// `None` if fewer than two calls would be left, which is no race; one will do
-    /// where a fault strikes it.
+    /// where a fault strikes it, or a migration runs.
     #[must_use]
     pub fn without(&self, dropped: usize) -> Option<Scenario> {
         let mut gone = vec![false; self.race.len()];
@@ -176,7 +226,9 @@ impl Scenario {
                 })
             })
             .collect();
-        let fewest = if faults.is_empty() { 2 } else { 1 };
+        let walks = kept.iter().any(|&index| self.race[index].walk);
+        let is_alone_enough = !faults.is_empty() || walks || self.migration.is_some();
+        let fewest = if is_alone_enough { 1 } else { 2 };
         if kept.len() < fewest {
             return None;
         }
@@ -196,6 +248,7 @@ impl Scenario {
             setup: self.setup.clone(),
             race,
             faults,
+            ..self.clone()
         };
         Some(scenario.with_needed_setup())
     }
@@ -225,11 +278,8 @@ mod tests {
     fn call(operation: &str, role: Role) -> Call {
         Call {
             operation: operation.to_owned(),
-            actor: None,
-            values: Row::new(),
-            key: None,
             role,
-            hang_up: None,
+            ..Call::default()
         }
     }
 
@@ -254,10 +304,26 @@ mod tests {
     }
 
     #[test]
+    fn a_migration_makes_one_call_enough_for_a_race() {
+        let scenario = Scenario {
+            race: vec![call("a", Role::Original), call("b", Role::Original)],
+            migration: Some("note".to_owned()),
+            ..Scenario::default()
+        };
+        let smaller = scenario.without(1).expect("the migration is left");
+        assert_eq!(smaller.race, [call("a", Role::Original)]);
+        assert!(smaller.is_race() && smaller.migration == scenario.migration);
+        assert_eq!(smaller.without(0), None);
+        let alone = Scenario {
+            migration: None,
+            ..smaller
+        };
+        assert!(!alone.is_race());
+    }
+
+    #[test]
     fn a_dropped_call_takes_its_repeats_along_and_the_rest_keep_their_references() {
         let scenario = Scenario {
-            faults: Vec::new(),
-            setup: Vec::new(),
             race: vec![
                 call("a", Role::Original),
                 call("a", Role::Duplicate { of: 0 }),
@@ -277,6 +343,7 @@ mod tests {
                     },
                 ),
             ],
+            ..Scenario::default()
         };
         let smaller = scenario.without(0).expect("two calls are left");
         assert_eq!(smaller.race.len(), 2);
@@ -293,13 +360,13 @@ mod tests {
             prepares: prepares.map(str::to_owned),
         };
         let scenario = Scenario {
-            faults: Vec::new(),
             setup: vec![setup("sign-in", None), setup("fill", Some("a"))],
             race: vec![
                 call("a", Role::Original),
                 call("b", Role::Original),
                 call("b", Role::Original),
             ],
+            ..Scenario::default()
         };
         let smaller = scenario.without(0).expect("two calls are left");
         assert_eq!(smaller.setup, vec![setup("sign-in", None)]);

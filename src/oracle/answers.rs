@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use crate::model::Row;
-use crate::model::history::{Died, Ending, History, Made};
+use crate::model::history::{Died, Ending, History, Made, Migrated};
 use crate::model::observed::Observed;
 use crate::model::verdict::{Verdict, Violation};
 
@@ -22,22 +22,27 @@ pub const DIED: &str = "died";
 /// Judges how each call ended.
 pub fn judge(history: &History, _: &Observed) -> Verdict {
     let mut violations = super::by_rule(history.calls.iter().filter_map(of));
-    violations.extend(history.died.as_ref().map(died));
+    let migration = history.migration.as_ref();
+    violations.extend(history.died.as_ref().map(|died| of_death(died, migration)));
     super::verdict(violations)
 }
 
-/// A call may fail of a fault; the process that serves all the others may not.
-fn died(died: &Died) -> Violation {
+/// A call may fail of a fault, or of a migration; the process that serves all the others
+/// may not.
+fn of_death(died: &Died, migration: Option<&Migrated>) -> Violation {
     let mut row = Row::new();
     row.insert("operation".to_owned(), json!(died.operation));
     row.insert("why".to_owned(), json!(died.why));
     Violation {
         oracle: DIED.to_owned(),
         name: died.operation.clone(),
-        says: format!(
-            "The service outlives a fault that strikes `{}`.",
-            died.operation
-        ),
+        says: match migration {
+            None => format!(
+                "The service outlives a fault that strikes `{}`.",
+                died.operation
+            ),
+            Some(migration) => format!("The service outlives the migration `{}`.", migration.name),
+        },
         rows: vec![row],
     }
 }
@@ -60,8 +65,11 @@ fn of(call: &Made) -> Option<Violation> {
         Ending::HungUp => return None,
         Ending::Answered(answer) => {
             let allowed = &call.expected.answers;
-            let fine =
-                allowed.contains(&answer.status) || (allowed.is_empty() && answer.status < 500);
+            // However a service says that a request is wrong, it has said so.
+            let refused = call.expected.spoiled.is_some() && (400..500).contains(&answer.status);
+            let fine = refused
+                || allowed.contains(&answer.status)
+                || (allowed.is_empty() && answer.status < 500);
             if fine {
                 return None;
             }

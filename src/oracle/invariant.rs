@@ -41,7 +41,7 @@ mod tests {
                 says: "stock is never below zero".to_owned(),
                 rows,
             }],
-            effects: Vec::new(),
+            ..Observed::default()
         };
         assert_eq!(
             judge(&History::default(), &observed(Vec::new())),

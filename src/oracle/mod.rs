@@ -4,11 +4,17 @@
 //! To add one: write its file, and name it in [`ALL`].
 
 mod answers;
+mod authorization;
+pub mod budget;
+mod contract;
 mod contradiction;
 mod invariant;
 mod leak;
+mod migration;
 mod once;
 pub mod outcome;
+mod pages;
+mod validation;
 
 use crate::model::history::History;
 use crate::model::observed::Observed;
@@ -19,12 +25,18 @@ pub type Oracle = fn(&History, &Observed) -> Verdict;
 
 /// Every oracle. What the business says itself comes first, for the first
 /// violation of a round is the one that a finding is named after.
-pub const ALL: [Oracle; 5] = [
+pub const ALL: [Oracle; 11] = [
     invariant::judge,
+    authorization::judge,
     once::judge,
     contradiction::judge,
+    pages::judge,
+    validation::judge,
+    budget::judge,
+    migration::judge,
     answers::judge,
     leak::judge,
+    contract::judge,
 ];
 
 /// The verdict of all the oracles together: violated if one of them says so,
@@ -101,6 +113,7 @@ pub(crate) mod testing {
             ended_us: Some(100),
             ending,
             succeeded,
+            next: false,
             struck: false,
             expected: Expected::default(),
         }

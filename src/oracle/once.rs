@@ -40,12 +40,12 @@ mod tests {
     #[test]
     fn two_effects_of_one_key_are_a_violation_and_one_is_none() {
         let observed = |count: usize| Observed {
-            invariants: Vec::new(),
             effects: vec![Effects {
                 operation: "pay".to_owned(),
                 key: "k".to_owned(),
                 rows: vec![Row::new(); count],
             }],
+            ..Observed::default()
         };
         let history = History::default();
         assert_eq!(judge(&history, &observed(0)), Verdict::Holds);

@@ -23,6 +23,9 @@ const MOST_CELL: usize = 110;
 /// The most characters of an answer's body that are shown.
 const MOST_BODY: usize = 160;
 
+/// The most characters of a request that are shown; the file holds all.
+const MOST_REQUEST: usize = 1200;
+
 /// The whole text, in several lines, the last one ended.
 pub fn text(finding: &Finding) -> String {
     let mut text = String::new();
@@ -84,10 +87,7 @@ fn write(out: &mut String, finding: &Finding) -> std::fmt::Result {
     }
     write_calls(out, finding)?;
     if finding.schedule.is_some() {
-        let calls = finding.scenario.race.iter();
-        let names: Vec<String> = calls
-            .map(|call| by(&call.operation, call.actor.as_deref()))
-            .collect();
+        let names = participants(finding);
         let faults = &finding.scenario.faults;
         let where_struck = match faults.as_slice() {
             [] => "",
@@ -117,8 +117,14 @@ fn write_calls(out: &mut String, finding: &Finding) -> std::fmt::Result {
     } else {
         write!(out, "\n  the race, {calls} calls")?;
     }
+    if let Some(name) = &finding.scenario.migration {
+        write!(out, " and the migration `{name}`")?;
+    }
     if finding.schedule.is_none() {
         write!(out, " released together")?;
+    }
+    if finding.scenario.grown {
+        write!(out, " on the larger fixtures")?;
     }
     if finding.calls_before_shrinking > calls {
         write!(out, " (shrunk from {})", finding.calls_before_shrinking)?;
@@ -128,9 +134,16 @@ fn write_calls(out: &mut String, finding: &Finding) -> std::fmt::Result {
         let made = finding.history.calls.get(index);
         write!(out, "  {}  {}", index + 1, style(&call.operation).cyan())?;
         write!(out, "{}", who_and_how(call))?;
+        if let Some(version) = version(finding, index) {
+            write!(out, " on the {version} version")?;
+        }
         if let Some(made) = made {
             writeln!(out, "  -> {}", ending(made))?;
-            writeln!(out, "     {}", curl::line(&made.request))?;
+            writeln!(
+                out,
+                "     {}",
+                cut(&curl::line(&made.request), MOST_REQUEST)
+            )?;
         } else {
             writeln!(out)?;
         }
@@ -139,7 +152,37 @@ fn write_calls(out: &mut String, finding: &Finding) -> std::fmt::Result {
             writeln!(out, "     {} {befalls}", style("fault:").yellow())?;
         }
     }
+    if let Some(migration) = &finding.history.migration {
+        let end = migration.error.as_deref().unwrap_or("done");
+        let (number, name) = (calls + 1, style(&migration.name).cyan());
+        writeln!(out, "  {number}  migration {name}  -> {end}")?;
+    }
     Ok(())
+}
+
+/// Who took part, as the heads of columns.
+fn participants(finding: &Finding) -> Vec<String> {
+    let calls = finding.scenario.race.iter().enumerate();
+    let name = |(index, call): (usize, &Call)| {
+        let name = by(&call.operation, call.actor.as_deref());
+        match version(finding, index) {
+            Some(version) => format!("{name}, {version}"),
+            None => name,
+        }
+    };
+    let migration = finding.scenario.migration.iter();
+    calls
+        .map(name)
+        .chain(migration.map(|name| format!("migration {name}")))
+        .collect()
+}
+
+/// The version of the service that answered a call, where not all are of the first.
+fn version(finding: &Finding, call: usize) -> Option<&'static str> {
+    let calls = &finding.history.calls;
+    let differ = calls.iter().any(|made| made.next);
+    let made = calls.get(call).filter(|_| differ)?;
+    Some(if made.next { "next" } else { "first" })
 }
 
 /// The step that a fault strikes, in a few words where it is known what moved.
@@ -190,6 +233,12 @@ fn who_and_how(call: &Call) -> String {
                 RetryWhen::AfterHangUp => write!(words, ", a retry of {of} after its client left"),
             };
         }
+    }
+    if let Some(spoil) = &call.spoil {
+        let _ = write!(words, ", spoiled: {spoil}");
+    }
+    if call.walk {
+        words.push_str(", page by page, the others in between");
     }
     match call.hang_up {
         None => {}
@@ -244,19 +293,19 @@ fn table(rows: &[Row]) -> String {
     for row in rows.iter().take(MOST_ROWS) {
         table.add_row(columns.iter().map(|name| match row.get(*name) {
             None => String::new(),
-            Some(Value::String(text)) => cut(text),
-            Some(value) => cut(&value.to_string()),
+            Some(Value::String(text)) => cut(text, MOST_CELL),
+            Some(value) => cut(&value.to_string(), MOST_CELL),
         }));
     }
     table.to_string()
 }
 
-/// What fits into a cell.
-fn cut(text: &str) -> String {
-    if text.chars().count() <= MOST_CELL {
+/// What fits into so many characters.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
         return text.to_owned();
     }
-    let start: String = text.chars().take(MOST_CELL).collect();
+    let start: String = text.chars().take(most).collect();
     format!("{start}...")
 }
 
@@ -265,7 +314,9 @@ mod tests {
     use super::*;
     use crate::model::engine::Engine;
     use crate::model::finding::{FORMAT, Rate};
-    use crate::model::history::History;
+    use crate::model::history::{History, Migrated};
+    use crate::model::schedule::Schedule;
+    use crate::model::step::{Action, Step};
     use crate::model::verdict::Violation;
     use crate::oracle::testing::answered;
     use crate::shrink::testing::scenario;
@@ -318,5 +369,29 @@ mod tests {
         finding.scenario.race[0].actor = Some("alice".to_owned());
         console::set_colors_enabled(false);
         insta::assert_snapshot!(text(&finding));
+        finding.scenario.migration = Some("note".to_owned());
+        finding.history.calls[1].next = true;
+        finding.history.migration = Some(Migrated {
+            name: "note".to_owned(),
+            error: Some("`ALTER TABLE t`: no".to_owned()),
+            again: false,
+        });
+        finding.schedule = Some(Schedule::default());
+        finding.history.steps = vec![Step {
+            call: 2,
+            action: Action::Begin,
+            accesses: Vec::new(),
+        }];
+        let text = text(&finding);
+        for told in [
+            "the race, 2 calls and the migration `note` (",
+            "1  order by alice on the first version  ->",
+            "order, a duplicate of 1 on the next version  ->",
+            "3  migration note  -> `ALTER TABLE t`: no",
+            "2 order, next ",
+            "3 migration note",
+        ] {
+            assert!(text.contains(told), "no {told:?} in {text}");
+        }
     }
 }

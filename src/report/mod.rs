@@ -4,6 +4,7 @@
 //! To add a format: write its file, and list it where `cli/run.rs` makes the
 //! listeners.
 
+pub mod coverage;
 pub mod curl;
 pub mod faults;
 pub mod finding;

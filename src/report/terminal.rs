@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::model::event::{Event, Listener, Outcomes, Summary};
 use crate::model::finding::Rate;
-use crate::report::{faults, finding};
+use crate::report::{coverage, faults, finding};
 
 /// How often a line of progress is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -166,6 +166,9 @@ impl Listener for Terminal {
                 if let Some(faults) = summary.faults.as_ref().filter(|_| self.faults) {
                     print(&format!("\n{}\n", faults::text(faults)));
                 }
+                if !summary.coverage.is_empty() {
+                    print(&format!("\n{}\n", coverage::text(&summary.coverage)));
+                }
                 print(&ended(summary));
             }
         }
@@ -199,6 +202,9 @@ fn ended(summary: &Summary) -> String {
     );
     if summary.gated_rounds > 0 {
         let _ = write!(text, ", {} of them at the gate", summary.gated_rounds);
+        if summary.mixed_rounds > 0 {
+            let _ = write!(text, " ({} with a migration)", summary.mixed_rounds);
+        }
         if summary.extra_rounds > 0 {
             text.push(',');
         }
@@ -282,6 +288,7 @@ mod tests {
             seed: "7".to_owned(),
             rounds: 1000,
             gated_rounds: 800,
+            mixed_rounds: 60,
             extra_rounds: 40,
             outcomes: Outcomes {
                 explained: 700,
@@ -302,8 +309,11 @@ mod tests {
             failure: None,
             findings: Vec::new(),
             explained_rounds: 5,
+            checks_left_out: 0,
             faults: None,
             latency: BTreeMap::new(),
+            coverage: Vec::new(),
+            held_to: None,
         };
         insta::assert_snapshot!(ended(&summary));
     }

@@ -5,6 +5,7 @@
 //! Knows neither who schedules nor why.
 
 mod faults;
+mod migration;
 mod strike;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +20,7 @@ use crate::gate::control::{After, Arrival, Control, Left, Next, Session, Whose};
 use crate::gate::sql::{End, Meaning, uncommented};
 use crate::gate::{self, Event, Statement, TransactionStatus};
 use crate::hold::Go;
-use crate::model::history::History;
+use crate::model::history::{History, Migrated};
 use crate::model::observed::StubCall;
 use crate::model::scenario::{RetryWhen, Role, Scenario};
 use crate::model::step::{Access, Action, Mode, Step};
@@ -32,6 +33,7 @@ use crate::stub::{self, Stubs};
 use crate::target::Target;
 
 use faults::Faults;
+use migration::Migration;
 use strike::Held;
 
 /// How long a call that is expected to move and waits elsewhere is waited for before
@@ -71,7 +73,8 @@ impl Stage {
         let history = History {
             calls,
             steps: raced.steps,
-            died: None,
+            migration: raced.migration,
+            ..History::default()
         };
         Ok((history, raced.diverged))
     }
@@ -83,10 +86,12 @@ impl Stage {
         scheduler: &mut dyn Scheduler,
     ) -> Result<Raced, Failure> {
         let limit = self.target.file.service.answer_within;
+        let migration = Migration::of(scenario, self).await?;
+        let mut migrates = migration.is_some();
         let gating = self.gating.as_mut().ok_or_else(|| {
             Failure::Internal("a gated round on a stage without a gate".to_owned())
         })?;
-        let begins: Vec<After> = scenario.race.iter().map(|call| after(&call.role)).collect();
+        let mut begins: Vec<After> = scenario.race.iter().map(|call| after(&call.role)).collect();
         let (lead, race) = self.driver.led(shots, limit);
         let Lead {
             ready,
@@ -94,10 +99,21 @@ impl Stage {
             leave,
             mut ended,
         } = lead;
+        let mut go: Vec<Option<oneshot::Sender<()>>> = go.into_iter().map(Some).collect();
+        let mut replicas: Vec<usize> = shots.iter().map(|shot| shot.replica).collect();
+        let (begin, told) = oneshot::channel();
+        if migrates {
+            begins.push(After::Nothing);
+            go.push(Some(begin));
+            // It has a port of its own, behind those of the service's replicas.
+            replicas.push(self.target.replicas());
+        }
+        let mut migration = Box::pin(migration::end(migration, told));
         tokio::pin!(race);
+        let mut flights: Option<Vec<Flight>> = None;
         tokio::select! {
-            // It ends before all are connected only by a failure.
-            failed = &mut race => { failed?; }
+            // It ends before all are connected only by a failure, or without a call.
+            landed = &mut race => flights = Some(landed?),
             _ = ready => {}
         }
         gating.gate.hold(true);
@@ -105,10 +121,11 @@ impl Stage {
         let mut conductor = Conductor {
             control: Control::new(&begins, gating.pace, Instant::now()),
             gating,
-            shots,
+            replicas,
+            calls: shots.len(),
             stubs: &self.stubs,
             database: self.database.as_mut(),
-            go: go.into_iter().map(Some).collect(),
+            go,
             leave: leave.into_iter().map(Some).collect(),
             target: &self.target,
             faults: Faults::new(&scenario.faults),
@@ -121,7 +138,7 @@ impl Stage {
             impatient: None,
             all_ended: None,
         };
-        let mut flights: Option<Vec<Flight>> = None;
+        let mut its_end = None;
         while let Some(until) = conductor.act(scheduler, &mut self.service).await? {
             let gating = &mut *conductor.gating;
             tokio::select! {
@@ -129,6 +146,11 @@ impl Stage {
                 Some(event) = gating.events.recv() => conductor.hear(event),
                 Some(event) = gating.third_parties.recv() => conductor.overhear(event),
                 Some(call) = ended.recv() => conductor.ended(call),
+                ended = &mut migration, if migrates => {
+                    migrates = false;
+                    conductor.ended(shots.len());
+                    its_end = Some(ended);
+                }
                 landed = &mut race, if flights.is_none() => flights = Some(landed?),
                 () = gating.alarm.until(until) => {}
             }
@@ -140,8 +162,12 @@ impl Stage {
             Some(flights) => flights,
             None => race.await?,
         };
+        if migrates {
+            its_end = Some(migration.await);
+        }
         Ok(Raced {
             flights,
+            migration: its_end,
             steps,
             diverged: diverged.map(|left| left.to_string()).or(faults.missed()),
             struck: faults.calls,
@@ -152,6 +178,7 @@ impl Stage {
 /// A gated race that is over.
 struct Raced {
     flights: Vec<Flight>,
+    migration: Option<Migrated>,
     steps: Vec<Step>,
     diverged: Option<String>,
     /// The calls that faults have struck.
@@ -161,7 +188,10 @@ struct Raced {
 /// What a gated race is led with.
 struct Conductor<'a> {
     gating: &'a mut Gating,
-    shots: &'a [Shot],
+    /// The replica that each call is sent to; of the migration, the one after all.
+    replicas: Vec<usize>,
+    /// How many of these are calls.
+    calls: usize,
     stubs: &'a Stubs,
     database: &'a mut dyn Database,
     control: Control<Held>,
@@ -383,9 +413,11 @@ impl<'a> Conductor<'a> {
 
     /// The calls that are sent to a replica; all, if it is not known which.
     fn calls_of(&self, replica: Option<usize>) -> Vec<usize> {
-        let shots = self.shots.iter().enumerate();
-        let sent = shots.filter(|(_, shot)| replica.is_none_or(|own| own == shot.replica));
-        sent.map(|(call, _)| call).collect()
+        let is_sent = |call: &usize| match replica {
+            Some(own) => self.replicas[*call] == own,
+            None => *call < self.calls,
+        };
+        (0..self.replicas.len()).filter(is_sent).collect()
     }
 
     /// Hears the stand-ins.

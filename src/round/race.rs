@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::drive::{Flight, Shot, Trigger};
 use crate::failure::Failure;
-use crate::model::history::{Ending, Expected, History, Made, REFUSALS, Request};
+use crate::model::history::{Ending, Expected, History, Made, REFUSALS, Spoiled};
 use crate::model::scenario::{Call, RetryWhen, Role, Scenario};
 use crate::round::{Actors, Gathered};
 use crate::stage::Stage;
@@ -36,6 +36,7 @@ impl Stage {
                     replica,
                     session: &gathered.session,
                     setup: false,
+                    spoil: call.spoil.as_ref(),
                 })?;
                 gathered.jar.add_to(&mut request, &urls[replica]);
                 Ok(Shot {
@@ -46,6 +47,31 @@ impl Stage {
                 })
             })
             .collect()
+    }
+
+    /// Whether a scenario holds what the target file never said can be written: a call by
+    /// an actor that its operation does not name, or with a value of another kind.
+    pub(super) fn is_foreign(&self, scenario: &Scenario) -> bool {
+        scenario.race.iter().any(|call| {
+            let named = self.target.operations[&call.operation]
+                .section
+                .actors
+                .as_ref();
+            let is_named = |actor: &String| {
+                named.is_none_or(|all| all.iter().any(|name| name.get_ref() == actor))
+            };
+            let is_stranger = match &call.actor {
+                Some(actor) => !is_named(actor),
+                None => !self.target.file.actors.is_empty(),
+            };
+            call.spoil.is_some() || is_stranger
+        })
+    }
+
+    /// Whether the requests of a race can be written without anything that a set-up
+    /// captures.
+    pub(crate) fn can_be_sent(&self, scenario: &Scenario) -> bool {
+        self.shots(scenario, &Actors::new()).is_ok()
     }
 
     /// Fires the race and waits for every end.
@@ -106,25 +132,32 @@ impl Stage {
             .map(|((call, shot), flight)| {
                 let succeeded = matches!(&flight.ending, Ending::Answered(answer)
                     if self.target.succeeded(&call.operation, answer));
-                self.made(call, shot.request, succeeded, flight)
+                self.made(call, shot, succeeded, flight)
             })
             .collect()
     }
 
-    fn made(&self, call: &Call, request: Request, succeeded: bool, flight: Flight) -> Made {
+    fn made(&self, call: &Call, shot: Shot, succeeded: bool, flight: Flight) -> Made {
         let section = &self.target.operations[&call.operation].section;
         Made {
             operation: call.operation.clone(),
             key: call.key.clone(),
-            request,
+            request: shot.request,
             released_us: flight.released_us,
             ended_us: flight.ended_us,
             ending: flight.ending,
             succeeded,
+            next: self.target.next(shot.replica).is_some(),
             struck: false,
             expected: Expected {
                 answers: section.answers.clone(),
                 refusals: section.refuses.clone().unwrap_or_else(|| REFUSALS.to_vec()),
+                max_statements: section.max_statements,
+                access: None,
+                spoiled: call.spoil.as_ref().map(|spoil| Spoiled {
+                    what: spoil.to_string(),
+                    allowed: None,
+                }),
             },
         }
     }

@@ -18,6 +18,7 @@
 mod conflict;
 mod exhaustive;
 mod follow;
+mod halfway;
 mod order;
 mod pct;
 mod plan;
@@ -36,6 +37,7 @@ use crate::model::step::Step;
 pub use conflict::Conflict;
 pub use exhaustive::Exhaustive;
 pub use follow::Follow;
+pub use halfway::Halfway;
 pub use pct::Pct;
 pub use random::Random;
 pub use repeat::Repeat;

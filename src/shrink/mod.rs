@@ -1,6 +1,6 @@
 //! From a failing scenario to one that a person would have written.
 //!
-//! What is simpler, in this order: fewer faults, fewer calls, then no hang-up and no retry
+//! What is simpler, in this order: no migration, fewer faults, fewer calls, then no hang-up and no retry
 //! where a plain call does, then simpler values. A pass offers candidates and
 //! is told whether each still fails; it knows `model` alone, and neither how a
 //! candidate is tried nor how often. The last candidate that failed is the
@@ -10,6 +10,7 @@
 
 mod calls;
 mod faults;
+mod migration;
 mod roles;
 mod tree;
 
@@ -26,16 +27,15 @@ pub trait Pass {
 }
 
 /// The passes over a scenario, in the order in which they run. `tree` is the
-/// value tree that generated it, where it is at hand: it simplifies first,
-/// since only the scenario that it made can be simplified by it.
+/// value tree that generated it, where it is at hand: it simplifies before
+/// others, since only the scenario that it made can be simplified by it.
 pub fn passes(tree: Option<Box<dyn ValueTree<Value = Scenario>>>) -> Vec<Box<dyn Pass>> {
-    let mut passes: Vec<Box<dyn Pass>> = vec![
-        Box::new(faults::DropFaults::default()),
-        Box::new(calls::Halves::default()),
-    ];
+    let mut passes: Vec<Box<dyn Pass>> = vec![Box::new(migration::DropMigration)];
     if let Some(tree) = tree {
-        passes.insert(0, Box::new(tree::Simplify::new(tree)));
+        passes.push(Box::new(tree::Simplify::new(tree)));
     }
+    passes.push(Box::new(faults::DropFaults::default()));
+    passes.push(Box::new(calls::Halves::default()));
     passes.push(Box::new(calls::DropCalls::default()));
     passes.push(Box::new(roles::PlainRoles::default()));
     passes
@@ -62,7 +62,6 @@ pub fn shrink(
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use crate::model::Row;
     use crate::model::scenario::{Call, Role, Scenario};
 
     pub(crate) fn scenario(calls: &[(&str, Role)]) -> Scenario {
@@ -70,11 +69,8 @@ pub(crate) mod testing {
             .iter()
             .map(|(operation, role)| Call {
                 operation: (*operation).to_owned(),
-                actor: None,
-                values: Row::new(),
-                key: None,
                 role: role.clone(),
-                hang_up: None,
+                ..Call::default()
             })
             .collect();
         Scenario {

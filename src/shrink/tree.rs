@@ -39,9 +39,10 @@ impl Pass for Simplify {
             if !moved {
                 return None;
             }
-            // The tree knows of no faults; they stay where they are.
+            // The tree knows of no faults and no migration; they stay where they are.
             let mut candidate = self.tree.current();
             candidate.faults.clone_from(&smallest.faults);
+            candidate.migration.clone_from(&smallest.migration);
             if candidate.race.len() >= 2 && candidate != *smallest {
                 return Some(candidate);
             }

@@ -169,6 +169,7 @@ impl Webhooks {
             replica: 0,
             session: &Session::default(),
             setup: false,
+            spoil: None,
         })
     }
 

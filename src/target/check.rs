@@ -1,6 +1,7 @@
 //! What can be checked in a target file without running anything.
 
 mod stubs;
+mod versions;
 
 use serde_json::Value;
 use toml::Spanned;
@@ -42,6 +43,7 @@ pub(super) fn engines(file: &TargetFile, problems: &mut Vec<Problem>) -> Vec<Eng
 pub(super) fn references(file: &TargetFile, templates: &Templates, problems: &mut Vec<Problem>) {
     let checker = Checker { file, templates };
     checker.service(problems);
+    checker.versions(problems);
     checker.stubs(problems);
     checker.actors(problems);
     checker.values(problems);

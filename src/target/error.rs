@@ -46,6 +46,19 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+impl TargetError {
+    /// What is wrong first, in a line.
+    pub fn first(&self) -> String {
+        match self {
+            TargetError::Unreadable { source, .. } => source.to_string(),
+            TargetError::Invalid(invalid) => {
+                let first = invalid.problems.first();
+                first.map_or_else(String::new, |problem| problem.message.clone())
+            }
+        }
+    }
+}
+
 impl Problem {
     /// A problem at these bytes.
     pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {

@@ -3,6 +3,8 @@
 //! These types are also what the JSON Schema for editors is made from, so their
 //! doc comments are what a user reads while typing.
 
+mod concerns;
+
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -11,6 +13,10 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::model::Row;
+
+pub use concerns::{
+    AllowSection, ContractSection, MigrationSection, NextSection, PagesSection, SchemaSource,
+};
 
 /// The target file of deadheat: a service, its database, the requests it takes,
 /// and what must always hold.
@@ -42,6 +48,13 @@ pub struct TargetFile {
     #[serde(default)]
     #[schemars(with = "IndexMap<String, AllowanceSection>")]
     pub allowances: IndexMap<String, Spanned<AllowanceSection>>,
+    /// What answers look like.
+    #[serde(default)]
+    pub contract: ContractSection,
+    /// Changes of the schema that take place while calls are under way.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, MigrationSection>")]
+    pub migrations: IndexMap<String, Spanned<MigrationSection>>,
 }
 
 /// How to build, start and know ready the service.
@@ -86,6 +99,8 @@ pub struct ServiceSection {
     #[serde(default = "answer_within", deserialize_with = "duration")]
     #[schemars(with = "String")]
     pub answer_within: Duration,
+    /// Another version of the service, which runs beside this one on the same database.
+    pub next: Option<NextSection>,
 }
 
 fn ready_within() -> Duration {
@@ -119,6 +134,11 @@ pub struct DatabaseSection {
     #[serde(default)]
     #[schemars(with = "Vec<PrepareStep>")]
     pub prepare: Vec<Spanned<PrepareStep>>,
+    /// SQL files that make the fixtures some ten times as large: an operation must not
+    /// need more statements on these.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub grown: Vec<Spanned<String>>,
 }
 
 /// The name of an engine.
@@ -237,6 +257,12 @@ pub struct ActorSection {
     #[serde(default)]
     #[schemars(with = "IndexMap<String, String>")]
     pub headers: IndexMap<String, Spanned<String>>,
+    /// What it is allowed is said by role; templates see it as `actor.role`.
+    pub role: Option<String>,
+    /// A query that has a row for as long as this actor may call anything; a template,
+    /// which may use `actor`. Without it, always.
+    #[schemars(with = "Option<String>")]
+    pub active: Option<Spanned<String>>,
     /// Facts about this actor, which templates see as `actor.NAME`.
     #[serde(default)]
     pub vars: Row,
@@ -327,6 +353,27 @@ pub struct OperationSection {
     /// What tells a failure from a success, where the status does not.
     #[schemars(with = "Option<FailureSection>")]
     pub failure: Option<Spanned<FailureSection>>,
+    /// The row that a call is about: one of the operation's values, or a `JSONPath` to
+    /// what tells rows apart in the answer, such as `$[*].id`.
+    #[schemars(with = "Option<String>")]
+    pub row: Option<Spanned<String>>,
+    /// Who may call it: an actor whom one of these allows.
+    #[schemars(with = "Option<Vec<AllowSection>>")]
+    pub allow: Option<Vec<AllowSection>>,
+    /// The statuses that deny; without it, 401, 403 and 404.
+    pub denied: Option<Vec<u16>>,
+    /// Whether its calls change what others are allowed.
+    #[serde(default)]
+    pub grants: bool,
+    /// What its answers look like, as JSON Schemas by status: `200`, `4XX` or `default`.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, SchemaSource>")]
+    pub schemas: IndexMap<Spanned<String>, Spanned<SchemaSource>>,
+    /// The most statements that a call may need, transactions' own not counted.
+    pub max_statements: Option<usize>,
+    /// How its answer's pages follow each other.
+    #[schemars(with = "Option<PagesSection>")]
+    pub pages: Option<Spanned<PagesSection>>,
 }
 
 fn yes() -> bool {

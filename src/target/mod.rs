@@ -6,9 +6,11 @@
 
 mod allowance;
 mod check;
+mod concerns;
 pub mod error;
 mod extract;
 pub mod file;
+mod migration;
 mod operation;
 pub mod request;
 pub mod schema;
@@ -23,8 +25,10 @@ use serde_json::Value;
 use crate::model::allowance::Allowance;
 use crate::model::engine::Engine;
 use crate::model::scenario::Scenario;
+pub use crate::target::concerns::{NextPage, Pages, RowPlace, key_text};
 use crate::target::error::{Invalid, Problem, TargetError, from_toml};
-use crate::target::file::{PrepareStep, TargetFile};
+use crate::target::file::{NextSection, PrepareStep, TargetFile};
+pub use crate::target::migration::Migration;
 pub use crate::target::operation::Operation;
 pub(crate) use crate::target::operation::request_line;
 use crate::target::template::Templates;
@@ -49,6 +53,8 @@ pub struct Target {
     pub operations: IndexMap<String, Operation>,
     /// What may depart from every one-at-a-time order of calls.
     pub allowances: Vec<Allowance>,
+    /// The migrations that it names.
+    pub migrations: IndexMap<String, Migration>,
     /// The engines it can run on, in order of preference.
     pub engines: Vec<Engine>,
     /// Renders its templates.
@@ -87,8 +93,10 @@ impl Target {
         let templates = Templates::default();
         let mut problems = Vec::new();
         check::references(&file, &templates, &mut problems);
+        concerns::references(&file, &templates, &mut problems);
         let engines = check::engines(&file, &mut problems);
         let allowances = allowance::allowances(&file, &mut problems);
+        let migrations = migration::migrations(&file, folder, &mut problems);
         let sections = std::mem::take(&mut file.operations);
         let operations = sections
             .into_iter()
@@ -119,6 +127,7 @@ impl Target {
             text,
             file,
             allowances,
+            migrations,
             operations,
             engines,
             templates,
@@ -151,13 +160,25 @@ impl Target {
     pub fn replicas(&self) -> usize {
         let service = &self.file.service;
         if service.urls.is_empty() {
-            service
-                .replicas
-                .as_ref()
-                .map_or(1, |replicas| *replicas.get_ref())
+            let default = if service.next.is_some() { 2 } else { 1 };
+            let replicas = service.replicas.as_ref();
+            replicas.map_or(default, |replicas| *replicas.get_ref())
         } else {
             service.urls.len()
         }
+    }
+
+    /// The next version of the service, if a replica is of that: every second one is.
+    pub fn next(&self, replica: usize) -> Option<&NextSection> {
+        let next = self.file.service.next.as_ref();
+        next.filter(|_| replica % 2 == 1)
+    }
+
+    /// The command that starts a replica; `None` where the service runs already.
+    pub fn start(&self, replica: usize) -> Option<&str> {
+        let own = self.next(replica).and_then(|next| next.start.as_ref());
+        let start = own.or(self.file.service.start.as_ref());
+        start.map(|start| start.get_ref().as_str())
     }
 
     /// The files and commands that prepare the database, with their templates
@@ -185,14 +206,16 @@ impl Target {
             .collect()
     }
 
-    /// The service's environment, rendered for one replica.
+    /// A replica's environment. What its version says comes over what all have.
     pub fn service_env(
         &self,
+        replica: usize,
         context: &Value,
         overrides: &[(String, String)],
     ) -> Result<Vec<(String, String)>, TargetError> {
         let mut env = IndexMap::new();
-        for (name, template) in &self.file.service.env {
+        let of_version = self.next(replica).into_iter().flat_map(|next| &next.env);
+        for (name, template) in self.file.service.env.iter().chain(of_version) {
             let value = self
                 .templates
                 .text(template.get_ref(), context)
@@ -229,5 +252,46 @@ mod tests {
         };
         assert_eq!(endpoints(&["one", "two"]), ["POST /orders"]);
         assert_eq!(endpoints(&["two", "page"]), ["GET /orders", "POST /orders"]);
+    }
+
+    const TWO: &str = "[service]\nstart = 'one'\nenv = { A = '1', B = '1' }\n\
+        [service.next]\nstart = 'two'\nenv = { B = '2', PORT_OF = '{{ port }}' }\n\
+        [database]\nengines = ['sqlite']\n[operations.one]\nrequest = 'GET /'\n";
+
+    fn parsed(text: &str) -> Result<Target, TargetError> {
+        Target::parse(Path::new("x"), Path::new("/"), text.to_owned())
+    }
+
+    #[test]
+    fn every_second_replica_is_of_the_next_version() {
+        let target = parsed(TWO).unwrap();
+        assert_eq!(target.replicas(), 2);
+        let starts = [0, 1, 2].map(|replica| target.start(replica).unwrap());
+        assert_eq!(starts, ["one", "two", "one"]);
+        let context = serde_json::json!({"port": 7});
+        let env = |replica, overrides: &[(String, String)]| {
+            let env = target.service_env(replica, &context, overrides).unwrap();
+            let env = env.iter().map(|(name, value)| format!("{name}={value}"));
+            env.collect::<Vec<_>>()
+        };
+        assert_eq!(env(0, &[]), ["A=1", "B=1"]);
+        assert_eq!(env(1, &[]), ["A=1", "B=2", "PORT_OF=7"]);
+        let given = [("B".to_owned(), "3".to_owned())];
+        assert_eq!(env(1, &given)[1], "B=3");
+        let inherits = TWO.replace("start = 'two'\n", "");
+        assert_eq!(parsed(&inherits).unwrap().start(1), Some("one"));
+    }
+
+    #[test]
+    fn two_versions_need_two_replicas_of_deadheats_own() {
+        let refused = |from: &str, to: &str, says: &str| {
+            let error = parsed(&TWO.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        };
+        let one = "start = 'one'\n";
+        refused(one, "start = 'one'\nreplicas = 1\n", "write replicas = 2");
+        refused(one, "start = 'one'\nport = 80\n", "cannot share one port");
+        refused(one, "urls = ['http://h']\n", "that deadheat starts");
+        refused("{{ port }}", "{{ prt }}", "`prt`");
     }
 }

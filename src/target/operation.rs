@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 use toml::Spanned;
 
+use crate::target::concerns::{self, Pages, RowPlace};
 use crate::target::error::Problem;
 use crate::target::extract::Extract;
 use crate::target::file::{CaptureSection, FailureSection, OperationSection};
@@ -24,6 +25,10 @@ pub struct Operation {
     pub json: Option<Value>,
     pub(crate) captures: Vec<(String, Extract)>,
     pub(crate) failure: Option<Extract>,
+    /// Where it is said which rows a call is about.
+    pub row: Option<RowPlace>,
+    /// How its pages follow each other.
+    pub pages: Option<Pages>,
 }
 
 /// Method, path, and everything of an operation that needs no other part.
@@ -93,6 +98,8 @@ pub(super) fn operation(section: OperationSection) -> Result<Operation, Problem>
                 .map_err(|error| Problem::new(body.span(), format!("this is no JSON: {error}")))
         })
         .transpose()?;
+    let row = concerns::row(&section)?;
+    let pages = concerns::pages(&section)?;
     Ok(Operation {
         section,
         method,
@@ -100,6 +107,8 @@ pub(super) fn operation(section: OperationSection) -> Result<Operation, Problem>
         json,
         captures,
         failure,
+        row,
+        pages,
     })
 }
 
@@ -122,9 +131,9 @@ pub(crate) fn request_line(line: &Spanned<String>) -> Result<(String, String), P
     Ok((method.to_owned(), path.to_owned()))
 }
 
-fn json_path(path: &Spanned<String>) -> Result<Extract, Problem> {
+pub(super) fn json_path(path: &Spanned<String>) -> Result<Box<JsonPath>, Problem> {
     JsonPath::parse(path.get_ref())
-        .map(|path| Extract::Json(Box::new(path)))
+        .map(Box::new)
         .map_err(|error| {
             Problem::new(path.span(), format!("this is no JSONPath: {error}"))
                 .help("one looks like `$.user.token` or `$.errors[*]`")
@@ -148,7 +157,7 @@ fn extract(capture: &Spanned<CaptureSection>) -> Result<Extract, Problem> {
             json: Some(path),
             regex: None,
             header: None,
-        } => json_path(path),
+        } => json_path(path).map(Extract::Json),
         CaptureSection {
             json: None,
             regex: Some(pattern),
@@ -171,7 +180,7 @@ fn failure(rule: &Spanned<FailureSection>) -> Result<Extract, Problem> {
         FailureSection {
             json: Some(path),
             regex: None,
-        } => json_path(path),
+        } => json_path(path).map(Extract::Json),
         FailureSection {
             json: None,
             regex: Some(pattern),

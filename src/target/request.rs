@@ -7,6 +7,7 @@ use url::form_urlencoded;
 
 use crate::model::Row;
 use crate::model::history::{Answer, Request};
+use crate::model::scenario::Spoil;
 use crate::target::error::{Problem, TargetError};
 use crate::target::{Operation, Target};
 
@@ -36,6 +37,8 @@ pub struct Rendering<'a> {
     /// Whether this is a set-up call: those of its actor's headers that are made
     /// of what is yet to be captured are left out.
     pub setup: bool,
+    /// What is wrong with it on purpose.
+    pub spoil: Option<&'a Spoil>,
 }
 
 impl Target {
@@ -66,6 +69,9 @@ impl Target {
                 .map_err(|error| self.render_problem(&error, json_span(operation)))?;
             if let Some((field, key)) = field {
                 set_field(&mut body, field, key);
+            }
+            if let Some(spoil) = call.spoil {
+                spoil_body(&mut body, spoil);
             }
             headers.insert("content-type".to_owned(), "application/json".to_owned());
             body.to_string()
@@ -112,6 +118,11 @@ impl Target {
     fn context(&self, call: Rendering<'_>) -> Value {
         let mut context = call.session.captured.clone();
         context.extend(call.values.clone());
+        if let Some(Spoil { place, with }) = call.spoil
+            && let Some(value) = context.get_mut(place)
+        {
+            *value = with.clone().unwrap_or(Value::Null);
+        }
         context.insert("actor".to_owned(), self.actor_context(call.actor));
         context.insert("replica".to_owned(), json!(call.replica));
         if let Some(key) = call.key {
@@ -124,6 +135,9 @@ impl Target {
     pub fn actor_context(&self, actor: Option<&str>) -> Value {
         let mut context = Row::new();
         if let Some(name) = actor {
+            if let Some(role) = &self.file.actors[name].role {
+                context.insert("role".to_owned(), json!(role));
+            }
             context.extend(self.file.actors[name].vars.clone());
             context.insert("name".to_owned(), json!(name));
         }
@@ -186,6 +200,29 @@ fn set_field(body: &mut Value, field: &str, key: &str) {
     *place = json!(key);
 }
 
+/// Puts something else into a JSON body, or takes something out of it.
+fn spoil_body(body: &mut Value, spoil: &Spoil) {
+    if let Some(with) = &spoil.with {
+        if let Some(place) = body.pointer_mut(&spoil.place) {
+            place.clone_from(with);
+        }
+        return;
+    }
+    let Some((parent, name)) = spoil.place.rsplit_once('/') else {
+        return;
+    };
+    match body.pointer_mut(parent) {
+        // Not `swap_remove`: the other fields stay where they were.
+        Some(Value::Object(fields)) => drop(fields.shift_remove(name)),
+        Some(Value::Array(items)) => {
+            if let Some(index) = name.parse().ok().filter(|index| *index < items.len()) {
+                items.remove(index);
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +247,7 @@ mod tests {
             replica: 0,
             session,
             setup: false,
+            spoil: None,
         }
     }
 

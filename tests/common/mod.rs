@@ -178,11 +178,17 @@ pub fn bundled(name: &str) -> (Place, String) {
             .current_dir(root);
         assert!(cargo.status().unwrap().success());
     }
-    for entry in std::fs::read_dir(&source).unwrap().flatten() {
-        if entry.path().extension().is_some_and(|kind| kind == "sql") {
-            let file = entry.file_name();
-            let text = std::fs::read_to_string(entry.path()).unwrap();
-            place.file(&format!("{name}/{}", file.to_str().unwrap()), &text);
+    for folder in ["", "migrations/"] {
+        // Most have no migrations.
+        let entries = std::fs::read_dir(source.join(folder)).into_iter().flatten();
+        for entry in entries.flatten() {
+            let wanted = |kind: &std::ffi::OsStr| kind == "sql" || kind == "yaml";
+            if entry.path().extension().is_some_and(wanted) {
+                let file = entry.file_name();
+                let text = std::fs::read_to_string(entry.path()).unwrap();
+                let file = format!("{name}/{folder}{}", file.to_str().unwrap());
+                place.file(&file, &text);
+            }
         }
     }
     let text = std::fs::read_to_string(source.join("deadheat.toml")).unwrap();

@@ -252,6 +252,12 @@ impl Database for Postgres {
         }
     }
 
+    fn redefined(&mut self) {
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.redefined();
+        }
+    }
+
     async fn changes(&mut self) -> Result<Vec<Change>, DatabaseError> {
         const DOING: &str = "looked at what has changed";
         let Some(mut snapshot) = self.snapshot.take() else {

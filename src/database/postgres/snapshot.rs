@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row as _};
 
 use crate::database::postgres::SCHEMA;
-use crate::database::postgres::table::{NEWER, Table, tables};
+use crate::database::postgres::table::{self, NEWER, Table, tables};
 
 const SEQUENCES: &str = "
     SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename),
@@ -68,6 +68,8 @@ pub(super) struct Snapshot {
     ours: Vec<String>,
     /// Whether triggers and foreign keys are kept quiet in this session.
     quiet: bool,
+    /// Whether tables may have been defined anew since the last restore.
+    redefined: bool,
     /// One query that names the tables that changed.
     changed: String,
     /// One query that reads all sequences.
@@ -121,6 +123,7 @@ impl Snapshot {
             base: moment.oldest,
             ours: vec![moment.own],
             quiet,
+            redefined: false,
             changed: String::new(),
             counters: String::new(),
         };
@@ -249,6 +252,11 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Tables may be defined anew from now on.
+    pub(super) fn redefined(&mut self) {
+        self.redefined = true;
+    }
+
     /// Puts back what the database held; returns the tables that had changed.
     pub(super) async fn restore(
         &mut self,
@@ -259,16 +267,24 @@ impl Snapshot {
         // and writes unseen is found changed the next time.
         let moment: Moment = sqlx::query_as(MOMENT).fetch_one(&mut *work).await?;
         self.follow_changes(moment.fingerprint, &mut work).await?;
+        let anew = if self.redefined {
+            table::redefined(&mut work, &self.base, &self.ours).await?
+        } else {
+            Vec::new()
+        };
         let mut restored = Vec::new();
         if !self.changed.is_empty() {
             let whole = self.ours.len() >= OURS_LIMIT;
             let numbers: Vec<i32> = if whole {
                 (0..).take(self.tables.len()).collect()
             } else {
-                self.changed(&mut work).await?
+                let mut numbers = self.changed(&mut work).await?;
+                numbers.extend(self.numbers(&anew));
+                numbers
             };
             let changed = self.with_dependents(&numbers);
-            self.refill(&mut work, &changed, whole).await?;
+            let is_whole = |table: &Table| whole || anew.contains(&table.oid);
+            self.refill(&mut work, &changed, is_whole).await?;
             restored = changed.iter().map(|table| table.name.clone()).collect();
             if whole {
                 self.ours.clear();
@@ -276,6 +292,7 @@ impl Snapshot {
         }
         self.restore_counters(&mut work).await?;
         work.commit().await?;
+        self.redefined = false;
         if moment.oldest == moment.own {
             // What any earlier restore wrote is older than `base`.
             self.ours.clear();
@@ -283,6 +300,13 @@ impl Snapshot {
         self.base = moment.oldest;
         self.ours.push(moment.own);
         Ok(restored)
+    }
+
+    /// The numbers of these tables.
+    fn numbers(&self, oids: &[i64]) -> Vec<i32> {
+        let numbered = (0..).zip(&self.tables);
+        let chosen = numbered.filter(|(_, table)| oids.contains(&table.oid));
+        chosen.map(|(number, _)| number).collect()
     }
 
     async fn restore_counters(&self, work: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -317,12 +341,12 @@ impl Snapshot {
     }
 
     /// Fills tables from their copies: by key only what is missing or changed,
-    /// unless the `whole` is to be written anew.
+    /// unless the whole is to be written anew.
     async fn refill(
         &self,
         work: &mut PgConnection,
         changed: &[&Table],
-        whole: bool,
+        is_whole: impl Fn(&Table) -> bool,
     ) -> Result<(), sqlx::Error> {
         if changed.is_empty() {
             return Ok(());
@@ -330,7 +354,7 @@ impl Snapshot {
         if !self.quiet {
             work.execute("SET CONSTRAINTS ALL DEFERRED").await?;
         }
-        let by_key = |table: &Table| !whole && self.by_key(table);
+        let by_key = |table: &Table| !is_whole(table) && self.by_key(table);
         let loud = |table: &&&Table| !self.quiet && table.triggers;
         for table in changed.iter().filter(loud) {
             let sql = format!("ALTER TABLE {} DISABLE TRIGGER USER", table.name);
@@ -375,6 +399,16 @@ impl Snapshot {
             return Ok(());
         }
         let mut listed = tables(&mut *work).await?;
+        if self.redefined {
+            // One that was dropped and is there again is the same to everybody else.
+            for known in &mut self.tables {
+                let is_there = listed.iter().any(|table| table.oid == known.oid);
+                let again = listed.iter().find(|table| table.name == known.name);
+                if let Some(again) = again.filter(|_| !is_there) {
+                    known.oid = again.oid;
+                }
+            }
+        }
         let gone: Vec<String> = self
             .tables
             .iter()

@@ -79,6 +79,18 @@ pub(super) async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, 
     Ok(parents_first(tables))
 }
 
+/// The tables of which a column was defined anew since the last restore: a column that is
+/// dropped and added again has lost what rows held there, and no row was written.
+pub(super) async fn redefined(
+    connection: &mut PgConnection,
+    base: &str,
+    ours: &[String],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let sql = format!("SELECT DISTINCT attrelid::int8 FROM pg_attribute WHERE {NEWER}");
+    let oids = sqlx::query_scalar(&sql).bind(base).bind(ours);
+    oids.fetch_all(connection).await
+}
+
 /// A table's name for people: with its schema where that is not the usual one.
 pub(super) fn label(schema: &str, name: &str) -> String {
     match schema {

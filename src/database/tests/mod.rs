@@ -263,6 +263,22 @@ async fn a_transaction_of_postgres_that_outlives_restores_is_undone() {
 }
 
 #[tokio::test]
+async fn tables_of_postgres_that_were_defined_anew_are_filled_again() {
+    let mut database = ready(Engine::Postgres).await;
+    let before = contents(database.as_mut()).await;
+    let anew = "ALTER TABLE event DROP COLUMN at; ALTER TABLE event ADD COLUMN at int; \
+                DROP TABLE untouched; CREATE TABLE untouched (id int PRIMARY KEY);";
+    database.run_script(anew).await.unwrap();
+    assert_ne!(contents(database.as_mut()).await, before);
+    database.redefined();
+    let restored = database.restore().await.unwrap();
+    assert_eq!(restored.len(), 2, "{restored:?}");
+    assert_eq!(contents(database.as_mut()).await, before);
+    assert_eq!(database.restore().await.unwrap(), Vec::<String>::new());
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_writer_of_sqlite_is_waited_for() {
     a_writer_is_seen(Engine::Sqlite).await;
 }

@@ -36,9 +36,13 @@ pub fn nearest(
     });
     let nearest = candidates.min_by_key(|(order, one_by_one)| {
         let there = race.told_in_order(order, one_by_one);
-        let there = Reader::new(knowledge, &constants, &there).parts(&there);
+        let parts = Reader::new(knowledge, &constants, &there).parts(&there);
         let here = race.told(order, outcome);
-        reader.parts(&here).symmetric_difference(&there).count()
+        let apart = reader.parts(&here).symmetric_difference(&parts).count();
+        // Where calls came to the same ends, what is generated may be all that differs, and
+        // everything does that refers to it: until that is learned, by making this very
+        // order again, it looks far.
+        (ends_apart(&here, &there), apart)
     });
     nearest.map(|(order, one_by_one)| {
         let here = race.told(&order, outcome);
@@ -53,6 +57,14 @@ pub fn nearest(
             order,
         }
     })
+}
+
+/// How many calls were answered with another status.
+fn ends_apart(here: &Outcome, there: &Outcome) -> usize {
+    let status = |reply: &Option<Reply>| reply.as_ref().map(|reply| reply.status);
+    let both = here.answers.iter().zip(&there.answers);
+    both.filter(|(one, other)| status(one) != status(other))
+        .count()
 }
 
 struct Sides<'a> {

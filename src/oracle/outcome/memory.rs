@@ -50,8 +50,16 @@ fn name(scenario: &Scenario) -> String {
     let calls: Vec<_> = scenario
         .race
         .iter()
-        .map(|call| (&call.operation, &call.actor, &call.values, &call.key))
+        .map(|call| {
+            (
+                &call.operation,
+                &call.actor,
+                &call.values,
+                &call.key,
+                &call.spoil,
+            )
+        })
         .collect();
     // Plain data, so this cannot fail.
-    serde_json::to_string(&(&scenario.setup, calls)).unwrap_or_default()
+    serde_json::to_string(&(&scenario.setup, calls, scenario.grown)).unwrap_or_default()
 }

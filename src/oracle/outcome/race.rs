@@ -24,9 +24,22 @@ struct Seen {
     may_be_absent: bool,
     /// Whether its answer says what it did.
     is_told: bool,
-    released: u64,
+    begun: u64,
     /// When its client knew; never, if in doubt: it may take effect at any time.
     ended: u64,
+}
+
+/// When the service can first have known of a call. Races without a gate write every
+/// request up to its last byte before the barrier; where that byte is one of the body, the
+/// service has the head, and may have looked up who calls.
+fn begun(call: &Made, history: &History) -> u64 {
+    let is_free = history.steps.is_empty();
+    let has_head = is_free && !call.request.body.is_empty();
+    match call.released_us {
+        _ if has_head => 0,
+        Some(released) => released,
+        None => u64::MAX,
+    }
 }
 
 impl Race {
@@ -35,7 +48,7 @@ impl Race {
         let seen = |call: &Made| Seen {
             may_be_absent: call.is_in_doubt() || call.is_refused(),
             is_told: !call.is_in_doubt(),
-            released: call.released_us.unwrap_or(u64::MAX),
+            begun: begun(call, history),
             ended: call
                 .ended_us
                 .filter(|_| !call.is_in_doubt())
@@ -51,7 +64,7 @@ impl Race {
 
     /// Whether one call was over before another began.
     fn is_before(&self, one: usize, other: usize) -> bool {
-        self.calls[one].ended < self.calls[other].released
+        self.calls[one].ended < self.calls[other].begun
     }
 
     /// The calls that may come next, the likeliest first. Of calls that are `alike`, so

@@ -10,6 +10,7 @@ use crate::model::Row;
 use crate::model::allowance::Allowance;
 use crate::model::history::{Answer, Ending, History, Made};
 use crate::model::outcome::{Reply, Trace, TraceKind};
+use crate::model::step::{Action, Step};
 use crate::oracle::outcome::canon::Reader;
 use crate::oracle::testing::made;
 
@@ -287,6 +288,25 @@ fn who_was_answered_before_another_began_came_before() {
 }
 
 #[test]
+fn without_a_gate_a_request_with_a_body_has_begun_before_the_barrier() {
+    let mut shop = Shop::new(5, 0);
+    let answers = replies(["ada", "ben"].map(|who| shop.order(who)));
+    let outcome = shop.end(5, answers);
+    let mut history = history(&["ada", "ben"], &outcome, &[(0, 9), (10, 20)]);
+    let first = |history: &History| Race::of(history).next(&[], &[0, 1]);
+    assert_eq!(first(&history), [0, 1], "ben's head was read before");
+    history.calls[1].request.body.clear();
+    assert_eq!(first(&history), [0]);
+    history.calls[1].request.body = "ben".to_owned();
+    history.steps = vec![Step {
+        call: 0,
+        action: Action::Begin,
+        accesses: Vec::new(),
+    }];
+    assert_eq!(first(&history), [0], "a led one is sent when it begins");
+}
+
+#[test]
 fn references_have_to_agree_which_comparing_row_by_row_misses() {
     let mut shop = Shop::new(5, 0);
     let answers = replies(["ada", "ben"].map(|who| shop.order(who)));
@@ -444,4 +464,27 @@ fn of_too_many_orders_a_sample_is_drawn_and_said() {
     let outcome = shop.end(4, answers);
     let violation = explained(4, &who, &outcome).unwrap_err();
     assert!(violation.says.contains("were tried"), "{}", violation.says);
+}
+
+#[test]
+fn an_order_of_the_same_ends_is_nearer_however_much_it_generates() {
+    // The one who leaves lets no later order in; the shop itself knows nothing of that.
+    let leave = || reply((200, json!({ "id": 2 })));
+    let ordered = |round| {
+        let mut shop = Shop::new(5, round);
+        let order = reply(shop.order("ann"));
+        shop.end(5, vec![Some(order), Some(leave())])
+    };
+    let refused = || {
+        let shut_out = reply((401, json!({ "error": "who are you?" })));
+        Shop::new(5, 0).end(5, vec![Some(leave()), Some(shut_out)])
+    };
+    let outcome = ordered(0);
+    let race = Race::of(&history(&["ann", "leave"], &outcome, &[]));
+    let mut knowledge = knowledge(Vec::new());
+    let mut known = Known::default();
+    known.add(&mut knowledge, vec![1, 0], refused());
+    known.add(&mut knowledge, vec![0, 1], ordered(1));
+    let nearest = nearest(&race, &outcome, &known, &knowledge).unwrap();
+    assert_eq!(nearest.order, [0, 1]);
 }

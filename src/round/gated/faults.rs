@@ -110,7 +110,7 @@ impl Conductor<'_> {
                 self.leaving = Some((call, None));
             }
             Some(FaultKind::Killed) => {
-                let replica = self.shots[call].replica;
+                let replica = self.replicas[call];
                 self.faults.calls.extend(self.under_way(replica));
                 service.kill(replica).await;
                 self.let_go(call, fault);
@@ -216,7 +216,7 @@ impl Conductor<'_> {
 
     /// Whether a call is to go to a replica that is not there yet.
     pub(super) fn finds_nobody(&self, call: usize) -> bool {
-        let replica = self.shots[call].replica;
+        let replica = self.replicas[call];
         self.go[call].is_some() && self.starting == Some(replica)
     }
 
@@ -229,6 +229,6 @@ impl Conductor<'_> {
         let moved = &self.control.past()[since..];
         let begun = |step: &Step| step.action == Action::Begin;
         let mut begun = moved.iter().filter(|step| begun(step));
-        !begun.any(|step| self.shots[step.call].replica == replica)
+        !begun.any(|step| self.replicas[step.call] == replica)
     }
 }
