@@ -53,8 +53,20 @@ async function health() {
   return [200, {}];
 }
 
+const MOST = 1_000_000;
+
+// What these fields of a body say, each a whole number that somebody can mean.
+function numbers(body, ...names) {
+  const found = names.map((name) => body?.[name]);
+  if (!found.every((number) => Number.isInteger(number) && number >= 1 && number <= MOST)) {
+    throw new Refusal(422, `${names.join(" and ")}: whole numbers from 1 to ${MOST}`);
+  }
+  return found;
+}
+
 // `POST /orders`: an order, and the stock that it takes.
-async function order({ headers, body: { product_id, quantity } }) {
+async function order({ headers, body }) {
+  const [product_id, quantity] = numbers(body, "product_id", "quantity");
   const found = await pool.query("SELECT price_cents, stock FROM products WHERE id = $1", [product_id]);
   const [product] = found.rows;
   if (product === undefined) throw new Refusal(404, "no such product");
@@ -77,7 +89,8 @@ async function order({ headers, body: { product_id, quantity } }) {
 //
 // The claim is committed before the provider is called and holds the key, so a payment
 // that was cut off is taken up again by the next request with that key.
-async function pay({ headers, body: { order_id } }) {
+async function pay({ headers, body }) {
+  const [order_id] = numbers(body, "order_id");
   const customer = headers["x-customer"];
   const key = headers["idempotency-key"];
   let payment = await find(pool, customer, key);

@@ -39,10 +39,21 @@ async def health(request):
     return JSONResponse({})
 
 
+MOST = 1_000_000
+
+
+async def numbers(request, *names):
+    """What these fields of the body say, each a whole number that somebody can mean."""
+    body = await request.json()
+    found = [body.get(name) if isinstance(body, dict) else None for name in names]
+    if not all(type(number) is int and 1 <= number <= MOST for number in found):
+        raise HTTPException(422, f"{' and '.join(names)}: whole numbers from 1 to {MOST}")
+    return found
+
+
 async def order(request):
     """`POST /orders`: an order, and the stock that it takes."""
-    wanted = await request.json()
-    product_id, quantity = wanted["product_id"], wanted["quantity"]
+    product_id, quantity = await numbers(request, "product_id", "quantity")
     pool = request.app.state.db
     product = await pool.fetchrow("SELECT price_cents, stock FROM products WHERE id = $1", product_id)
     if product is None:
@@ -73,7 +84,7 @@ async def pay(request):
     payment that was cut off is taken up again by the next request with that key.
     """
     customer, key = request.headers["X-Customer"], request.headers["Idempotency-Key"]
-    order_id = (await request.json())["order_id"]
+    [order_id] = await numbers(request, "order_id")
     pool = request.app.state.db
     payment = await find(pool, customer, key)
     if "double_charge" in MADE and payment is None:

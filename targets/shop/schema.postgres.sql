@@ -12,7 +12,9 @@ CREATE TABLE users (
     id BIGINT PRIMARY KEY,
     tenant_id BIGINT NOT NULL REFERENCES tenants (id),
     name TEXT NOT NULL,
-    role TEXT NOT NULL CHECK (role IN ('manager', 'buyer', 'auditor'))
+    role TEXT NOT NULL CHECK (role IN ('manager', 'buyer', 'auditor')),
+    -- Who has left the company is not let in, and holds no seat.
+    active BOOLEAN NOT NULL DEFAULT TRUE
 );
 
 CREATE TABLE api_tokens (
@@ -35,6 +37,7 @@ CREATE TABLE orders (
     user_id BIGINT NOT NULL REFERENCES users (id),
     status TEXT NOT NULL CHECK (status IN ('open', 'paying', 'paid')),
     total_cents BIGINT NOT NULL,
+    note TEXT,
     created_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 

@@ -11,7 +11,9 @@ CREATE TABLE users (
     id INTEGER PRIMARY KEY,
     tenant_id INTEGER NOT NULL REFERENCES tenants (id),
     name TEXT NOT NULL,
-    role TEXT NOT NULL CHECK (role IN ('manager', 'buyer', 'auditor'))
+    role TEXT NOT NULL CHECK (role IN ('manager', 'buyer', 'auditor')),
+    -- Who has left the company is not let in, and holds no seat.
+    active BOOLEAN NOT NULL DEFAULT TRUE
 );
 
 CREATE TABLE api_tokens (
@@ -34,6 +36,7 @@ CREATE TABLE orders (
     user_id INTEGER NOT NULL REFERENCES users (id),
     status TEXT NOT NULL CHECK (status IN ('open', 'paying', 'paid')),
     total_cents INTEGER NOT NULL,
+    note TEXT,
     created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, patch, post};
+use axum::routing::{get, patch, post, put};
 use tokio::sync::Mutex;
 
 use crate::Failure;
@@ -14,8 +14,10 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::events::Events;
 use crate::provider::Provider;
+use crate::stock::Version;
 use crate::{
-    coupons, migrations, orders, payments, products, profile, reservations, wallet, webhooks,
+    colleagues, coupons, history, migrations, notes, orders, payments, products, profile,
+    reservations, wallet, webhooks, whole,
 };
 
 /// The running service.
@@ -28,6 +30,8 @@ pub struct Shop {
     pub events: Events,
     /// What the provider signs its webhooks with.
     pub webhook_secret: String,
+    /// Which version of the service this is.
+    pub version: Version,
     /// The mistakes to make.
     pub bugs: Bugs,
     /// Held by one check-out of this process at a time, where a bug says so.
@@ -44,6 +48,7 @@ impl Shop {
             provider: Provider::new(&config.provider_url)?,
             events: Events::new(&config.events_url)?,
             webhook_secret: config.webhook_secret,
+            version: config.version,
             bugs: config.bugs,
             checkout: Mutex::default(),
         }))
@@ -56,12 +61,18 @@ pub fn router(shop: Arc<Shop>) -> Router {
         .route("/health", get(health))
         .route("/api/products", get(products::list))
         .route("/api/orders", get(orders::list).post(orders::create))
+        .route("/api/orders/{id}", get(whole::read))
+        .route("/api/orders/{id}/note", put(notes::write))
+        .route("/api/history", get(history::list))
         .route("/api/payments", post(payments::create))
         .route("/api/coupons/redeem", post(coupons::redeem))
         .route("/api/wallet/transfer", post(wallet::transfer))
         .route("/api/reservations", post(reservations::create))
         .route("/api/profile", patch(profile::update))
+        .route("/api/colleagues/{id}/leave", post(colleagues::leave))
+        .route("/api/colleagues/{id}/return", post(colleagues::come_back))
         .route("/webhooks/payments", post(webhooks::receive))
+        .fallback(async || Error::NotFound("path"))
         .with_state(shop)
 }
 

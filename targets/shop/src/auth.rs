@@ -20,6 +20,14 @@ pub struct User {
 }
 
 impl User {
+    /// Refuses who does not manage the company.
+    pub fn may_manage(&self) -> Result<(), Error> {
+        if self.role != "manager" {
+            return Err(Error::Forbidden("only managers do that"));
+        }
+        Ok(())
+    }
+
     /// Refuses who may only look.
     pub fn may_act(&self) -> Result<(), Error> {
         if self.role == "auditor" {
@@ -28,9 +36,10 @@ impl User {
         Ok(())
     }
 
-    /// Whether the user sees what colleagues have ordered.
-    pub fn sees_the_company(&self) -> bool {
-        self.role != "buyer"
+    /// Whose orders the user sees: a buyer their own. 0 stands for the whole company's,
+    /// so that one query does for all.
+    pub fn sees_orders_of(&self) -> i64 {
+        if self.role == "buyer" { self.id } else { 0 }
     }
 }
 
@@ -46,7 +55,7 @@ impl FromRequestParts<Arc<Shop>> for User {
             .ok_or(Error::Unauthorized)?;
         sqlx::query_as(
             "SELECT u.id, u.tenant_id, u.role FROM api_tokens t
-             JOIN users u ON u.id = t.user_id WHERE t.token = $1",
+             JOIN users u ON u.id = t.user_id WHERE t.token = $1 AND u.active",
         )
         .bind(token)
         .fetch_optional(shop.db.pool())

@@ -81,10 +81,46 @@ pub enum Bug {
     /// A provider that does not answer is taken for one that declines, and the order is
     /// opened for another payment.
     SilenceIsDecline,
+    /// Whose orders a caller lists is asked, and for managers and auditors that is
+    /// everybody: "the tenant is in the token anyhow".
+    ListAllTenants,
+    /// That auditors only read is checked in each handler, and was forgotten in the one
+    /// for notes.
+    RoleUnchecked,
+    /// One order is looked up by its id alone: it was found in a list that had been
+    /// checked.
+    OrderById,
+    /// A note is written first, and who may see the order is looked up for the answer:
+    /// one look-up less where all is well.
+    DeniedButWritten,
+    /// Whether a caller is still with the company is known from the token; that it may
+    /// change before the seat is booked was not thought of.
+    RevokeOutlived,
+    /// `total_cents` is called `total`: "what else would it be in". The tests were changed
+    /// along with it.
+    RenamedField,
+    /// A note that is null is refused: who wants to clear one "can send an empty text".
+    NoteRequired,
+    /// A paid order is shown as `settled`, as accounting calls it. No client knows that.
+    UnknownStatus,
+    /// What is wrong with a note is answered as the framework does it, in plain text.
+    BareError,
+    /// The items of each order of a page are asked for in a loop: there was a function for
+    /// the items of one.
+    NPlusOne,
+    /// A page begins after so many orders. An order that comes in meanwhile moves the last
+    /// one of a page to the next.
+    PageByOffset,
+    /// Version 2 decrements `available` and reads what is left of it, as a number: in the
+    /// tests the migration is always complete. Between its steps there is none.
+    HalfMigratedWrite,
+    /// Version 2 goes by `available` once it is there. Version 1, which runs beside it, goes
+    /// by `stock`, and takes from that alone.
+    StockInTwoPlaces,
 }
 
 impl Bug {
-    const ALL: [(&'static str, Bug); 27] = [
+    const ALL: [(&'static str, Bug); 40] = [
         ("oversell", Bug::Oversell),
         ("lost_stock", Bug::LostStock),
         ("oversell_process_lock", Bug::OversellProcessLock),
@@ -112,6 +148,19 @@ impl Bug {
         ("swallowed_event", Bug::SwallowedEvent),
         ("refund_apart", Bug::RefundApart),
         ("silence_is_decline", Bug::SilenceIsDecline),
+        ("list_all_tenants", Bug::ListAllTenants),
+        ("role_unchecked", Bug::RoleUnchecked),
+        ("order_by_id", Bug::OrderById),
+        ("denied_but_written", Bug::DeniedButWritten),
+        ("revoke_outlived", Bug::RevokeOutlived),
+        ("renamed_field", Bug::RenamedField),
+        ("note_required", Bug::NoteRequired),
+        ("unknown_status", Bug::UnknownStatus),
+        ("bare_error", Bug::BareError),
+        ("n_plus_one", Bug::NPlusOne),
+        ("page_by_offset", Bug::PageByOffset),
+        ("half_migrated_write", Bug::HalfMigratedWrite),
+        ("stock_in_two_places", Bug::StockInTwoPlaces),
     ];
 }
 

@@ -4,6 +4,7 @@ use std::env;
 
 use crate::Failure;
 use crate::bugs::Bugs;
+use crate::stock::Version;
 
 /// The service's configuration.
 pub struct Config {
@@ -17,6 +18,8 @@ pub struct Config {
     pub events_url: String,
     /// What the provider signs its webhooks with.
     pub webhook_secret: String,
+    /// Which version of the service this is.
+    pub version: Version,
     /// The mistakes to make.
     pub bugs: Bugs,
 }
@@ -32,6 +35,9 @@ impl Config {
             provider_url: required("PROVIDER_URL")?,
             events_url: required("EVENTS_URL")?,
             webhook_secret: required("WEBHOOK_SECRET")?,
+            version: env::var("SHOP_VERSION")
+                .unwrap_or_else(|_| "1".to_owned())
+                .parse()?,
             bugs: env::var("SHOP_BUGS").unwrap_or_default().parse()?,
         })
     }

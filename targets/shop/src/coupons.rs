@@ -9,11 +9,13 @@ use crate::app::Shop;
 use crate::auth::User;
 use crate::bugs::Bug;
 use crate::error::{Answer, Body, Error, created};
+use crate::text;
 use crate::wallet;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewRedemption {
+    #[serde(deserialize_with = "text::kept")]
     code: String,
 }
 

@@ -154,11 +154,44 @@ impl Db {
         Ok(count > 0)
     }
 
+    /// Whether products have the column `available`. The answer stands until the end of
+    /// the transaction that asks: `PostgreSQL` lets nobody change a table that an open
+    /// transaction has read, and looks into its catalogue once it has the table.
+    pub async fn has_available(
+        &self,
+        connection: &mut AnyConnection,
+        product_id: i64,
+    ) -> Result<bool, Error> {
+        let query = match self.engine {
+            Engine::Postgres => {
+                "SELECT COUNT(*) FROM products p JOIN pg_attribute a ON a.attrelid = p.tableoid
+                 WHERE p.id = $1 AND a.attname = 'available' AND NOT a.attisdropped"
+            }
+            Engine::Sqlite => {
+                "SELECT COUNT(*) FROM products p JOIN pragma_table_info('products') a
+                 WHERE p.id = $1 AND a.name = 'available'"
+            }
+        };
+        let (count,): (i64,) = sqlx::query_as(query)
+            .bind(product_id)
+            .fetch_one(connection)
+            .await?;
+        Ok(count > 0)
+    }
+
     /// What locks the rows of a `SELECT`. `SQLite`'s transactions, as they are
     /// begun here, have no other writer to lock out.
     pub fn for_update(&self) -> &'static str {
         match self.engine {
             Engine::Postgres => "FOR UPDATE",
+            Engine::Sqlite => "",
+        }
+    }
+
+    /// What keeps the rows of a `SELECT` as they are, and lets others keep them as well.
+    pub fn for_share(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres => "FOR SHARE",
             Engine::Sqlite => "",
         }
     }

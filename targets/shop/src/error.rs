@@ -1,11 +1,11 @@
 //! What goes wrong, and what the client is told about it.
 
 use axum::Json;
-use axum::extract::FromRequest;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::db::is_transient;
@@ -34,6 +34,12 @@ pub enum Error {
     /// A query that cannot be read.
     #[error(transparent)]
     Query(#[from] QueryRejection),
+    /// A path that names nothing.
+    #[error(transparent)]
+    Path(#[from] PathRejection),
+    /// Any of these, told without the shape that clients expect: `Bug::BareError`.
+    #[error(transparent)]
+    Bare(Box<Error>),
     /// The provider has refused the charge.
     #[error("the payment was declined")]
     Declined,
@@ -66,11 +72,12 @@ impl Error {
         match self {
             Error::Unauthorized => StatusCode::UNAUTHORIZED,
             Error::Forbidden(_) => StatusCode::FORBIDDEN,
-            Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::NotFound(_) | Error::Path(_) => StatusCode::NOT_FOUND,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Body(rejection) => rejection.status(),
             Error::Query(rejection) => rejection.status(),
+            Error::Bare(error) => error.status(),
             Error::Declined => StatusCode::PAYMENT_REQUIRED,
             Error::Provider(_) => StatusCode::BAD_GATEWAY,
             Error::Database(error) | Error::Statement { source: error, .. } => {
@@ -90,6 +97,9 @@ impl IntoResponse for Error {
         if status.is_server_error() {
             eprintln!("shop: {status}: {self}: {self:?}");
         }
+        if let Error::Bare(error) = self {
+            return (status, error.to_string()).into_response();
+        }
         (status, Json(json!({ "error": self.to_string() }))).into_response()
     }
 }
@@ -98,6 +108,11 @@ impl IntoResponse for Error {
 #[derive(FromRequest)]
 #[from_request(via(Json), rejection(Error))]
 pub struct Body<T>(pub T);
+
+/// The number in a path. What is none names nothing that is there.
+#[derive(Deserialize, FromRequestParts)]
+#[from_request(via(Path), rejection(Error))]
+pub struct Id(pub i64);
 
 /// What a handler answers.
 pub type Answer<T> = Result<(StatusCode, Json<T>), Error>;

@@ -8,12 +8,15 @@
 mod app;
 mod auth;
 mod bugs;
+mod colleagues;
 mod config;
 mod coupons;
 mod db;
 mod error;
 mod events;
+mod history;
 mod migrations;
+mod notes;
 mod orders;
 mod outbox;
 mod payments;
@@ -21,8 +24,11 @@ mod products;
 mod profile;
 mod provider;
 mod reservations;
+mod stock;
+mod text;
 mod wallet;
 mod webhooks;
+mod whole;
 
 use std::net::Ipv4Addr;
 use std::process::ExitCode;

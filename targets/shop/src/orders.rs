@@ -13,6 +13,7 @@ use crate::auth::User;
 use crate::bugs::Bug;
 use crate::error::{Answer, Body, Error, created, ok};
 use crate::outbox;
+use crate::stock::{self, Line};
 
 const MOST_OF_ONE: i64 = 100;
 const PAGE: i64 = 20;
@@ -39,14 +40,6 @@ pub struct Order {
     total_cents: i64,
 }
 
-/// An item as the catalogue had it when the check-out began.
-struct Line {
-    product_id: i64,
-    quantity: i64,
-    price_cents: i64,
-    stock: i64,
-}
-
 /// `POST /api/orders`
 pub async fn create(
     State(shop): State<Arc<Shop>>,
@@ -60,7 +53,7 @@ pub async fn create(
     } else {
         None
     };
-    let lines = look_up(&shop, &quantities).await?;
+    let lines = stock::look_up(&shop, &quantities).await?;
     let placed = if shop.bugs.has(Bug::OrderEarlyCommit) {
         place_step_by_step(&shop, &user, &lines).await?
     } else {
@@ -81,7 +74,7 @@ async fn place(shop: &Shop, user: &User, lines: &[Line]) -> Result<Order, Error>
         .retry(|| async {
             let mut tx = shop.db.begin().await?;
             let placed = record(shop, &mut tx, user, lines).await?;
-            take(shop, &mut tx, placed.id, lines).await?;
+            stock::take(shop, &mut tx, placed.id, lines).await?;
             if shop.bugs.has(Bug::EventBeforeCommit) {
                 shop.events.tell("order.created", placed.id).await;
             }
@@ -105,7 +98,7 @@ async fn place_step_by_step(shop: &Shop, user: &User, lines: &[Line]) -> Result<
     shop.db
         .retry(|| async {
             let mut tx = shop.db.begin().await?;
-            take(shop, &mut tx, placed.id, lines).await?;
+            stock::take(shop, &mut tx, placed.id, lines).await?;
             Ok(tx.commit().await?)
         })
         .await?;
@@ -141,31 +134,6 @@ fn quantities(items: Vec<Item>) -> Result<BTreeMap<i64, i64>, Error> {
     }
     Ok(quantities)
 }
-
-/// Looks up prices, and refuses early what is plainly sold out.
-async fn look_up(shop: &Shop, quantities: &BTreeMap<i64, i64>) -> Result<Vec<Line>, Error> {
-    let mut lines = Vec::new();
-    for (&product_id, &quantity) in quantities {
-        let (price_cents, stock): (i64, i64) =
-            sqlx::query_as("SELECT price_cents, stock FROM products WHERE id = $1")
-                .bind(product_id)
-                .fetch_optional(shop.db.pool())
-                .await?
-                .ok_or(Error::NotFound("product"))?;
-        if stock < quantity {
-            return Err(SOLD_OUT);
-        }
-        lines.push(Line {
-            product_id,
-            quantity,
-            price_cents,
-            stock,
-        });
-    }
-    Ok(lines)
-}
-
-const SOLD_OUT: Error = Error::Conflict("not enough in stock");
 
 /// Writes the order, its items and its event.
 async fn record(
@@ -231,55 +199,6 @@ async fn announce_if_it_can_be(tx: &mut AnyConnection, order_id: i64) -> Result<
     Ok(())
 }
 
-/// Takes an order's items from stock, with a movement for each.
-async fn take(
-    shop: &Shop,
-    tx: &mut AnyConnection,
-    order_id: i64,
-    lines: &[Line],
-) -> Result<(), Error> {
-    for line in lines {
-        let (update, operand) = if shop.bugs.has(Bug::LostStock) {
-            let left = line.stock - line.quantity;
-            ("UPDATE products SET stock = $1 WHERE id = $2", left)
-        } else if shop.bugs.has(Bug::Oversell) || shop.bugs.has(Bug::OversellProcessLock) {
-            let update = "UPDATE products SET stock = stock - $1 WHERE id = $2";
-            (update, line.quantity)
-        } else {
-            let update = "UPDATE products SET stock = stock - $1 WHERE id = $2 AND stock >= $1";
-            (update, line.quantity)
-        };
-        let updated = sqlx::query(update)
-            .bind(operand)
-            .bind(line.product_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(|error| failed(shop, update, error))?;
-        if updated.rows_affected() == 0 {
-            return Err(SOLD_OUT);
-        }
-        let insert =
-            "INSERT INTO stock_movements (product_id, order_id, quantity) VALUES ($1, $2, $3)";
-        sqlx::query(insert)
-            .bind(line.product_id)
-            .bind(order_id)
-            .bind(line.quantity)
-            .execute(&mut *tx)
-            .await
-            .map_err(|error| failed(shop, insert, error))?;
-    }
-    Ok(())
-}
-
-/// A statement that failed, which is nobody's affair but ours.
-fn failed(shop: &Shop, statement: &'static str, source: sqlx::Error) -> Error {
-    if shop.bugs.has(Bug::SqlInAnswer) {
-        Error::Statement { statement, source }
-    } else {
-        Error::Database(source)
-    }
-}
-
 #[derive(Deserialize)]
 pub struct Page {
     after: Option<i64>,
@@ -293,17 +212,22 @@ pub async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Answer<Vec<Order>> {
     let Query(page) = page?;
-    let whose = if user.sees_the_company() { 0 } else { user.id };
-    let orders = sqlx::query_as(
+    let everybodys = shop.bugs.has(Bug::ListAllTenants);
+    let query = if everybodys {
         "SELECT id, user_id, status, total_cents FROM orders
-         WHERE tenant_id = $1 AND ($2 = 0 OR user_id = $2) AND id > $3
-         ORDER BY id LIMIT $4",
-    )
-    .bind(user.tenant_id)
-    .bind(whose)
-    .bind(page.after.unwrap_or(0))
-    .bind(page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE))
-    .fetch_all(shop.db.pool())
-    .await?;
-    Ok(ok(orders))
+         WHERE ($1 = 0 OR user_id = $1) AND id > $2
+         ORDER BY id LIMIT $3"
+    } else {
+        "SELECT id, user_id, status, total_cents FROM orders
+         WHERE ($1 = 0 OR user_id = $1) AND id > $2 AND tenant_id = $4
+         ORDER BY id LIMIT $3"
+    };
+    let mut query = sqlx::query_as(query)
+        .bind(user.sees_orders_of())
+        .bind(page.after.unwrap_or(0))
+        .bind(page.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE));
+    if !everybodys {
+        query = query.bind(user.tenant_id);
+    }
+    Ok(ok(query.fetch_all(shop.db.pool()).await?))
 }

@@ -10,14 +10,18 @@ use crate::app::Shop;
 use crate::auth::User;
 use crate::bugs::Bug;
 use crate::error::{Answer, Body, Error, ok};
+use crate::text;
 
 const LONGEST: usize = 100;
 
 #[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Change {
+    #[serde(deserialize_with = "text::kept_or_null")]
     display_name: Option<String>,
+    #[serde(deserialize_with = "text::kept_or_null")]
     phone: Option<String>,
+    #[serde(deserialize_with = "text::kept_or_null")]
     city: Option<String>,
 }
 
@@ -46,6 +50,7 @@ pub async fn update(
     user: User,
     Body(change): Body<Change>,
 ) -> Answer<Profile> {
+    user.may_act()?;
     if change.fields().count() == 0 || change.fields().any(|(_, value)| value.len() > LONGEST) {
         let message = format!("name a field; a value has up to {LONGEST} bytes");
         return Err(Error::Invalid(message));

@@ -1,18 +1,22 @@
-//! Reservations: a seat of a slot, once.
+//! Reservations: a seat of a slot, once, and for nobody who has left.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
 
 use crate::app::Shop;
 use crate::auth::User;
+use crate::bugs::Bug;
 use crate::error::{Answer, Body, Error, created};
+use crate::text;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewReservation {
     slot_id: i64,
+    #[serde(deserialize_with = "text::kept")]
     seat: String,
 }
 
@@ -49,6 +53,9 @@ pub async fn create(
         .db
         .retry(|| async {
             let mut tx = shop.db.begin().await?;
+            if !shop.bugs.has(Bug::RevokeOutlived) {
+                still_here(&shop, &mut tx, &user).await?;
+            }
             let reservation: Reservation = sqlx::query_as(
                 "INSERT INTO reservations (slot_id, seat, user_id) VALUES ($1, $2, $3)
              ON CONFLICT DO NOTHING RETURNING id, slot_id, seat",
@@ -64,4 +71,18 @@ pub async fn create(
         })
         .await?;
     Ok(created(reservation))
+}
+
+/// Refuses who has left since the request began, and keeps the others from being made to
+/// leave before the end of the transaction, so that whoever makes them sees their seat.
+async fn still_here(shop: &Shop, tx: &mut AnyConnection, user: &User) -> Result<(), Error> {
+    let query = format!(
+        "SELECT id FROM users WHERE id = $1 AND active {}",
+        shop.db.for_share()
+    );
+    let found: Option<(i64,)> = sqlx::query_as(&query)
+        .bind(user.id)
+        .fetch_optional(tx)
+        .await?;
+    found.map(|_| ()).ok_or(Error::Unauthorized)
 }

@@ -188,7 +188,7 @@ async fn look_up(
             } else {
                 wanted.amount_cents
             };
-            if before + by < 0 {
+            if before.saturating_add(by) < 0 {
                 return Err(TOO_LITTLE);
             }
             Ok(Change {

@@ -14,15 +14,18 @@ use sqlx::AnyConnection;
 use crate::app::Shop;
 use crate::bugs::Bug;
 use crate::error::{Answer, Error, ok};
+use crate::text;
 use crate::wallet;
 
 #[derive(Deserialize)]
 struct Event {
+    #[serde(deserialize_with = "text::kept")]
     id: String,
     #[serde(flatten)]
     kind: Kind,
     /// Counts a charge's events in the order in which they happened.
     sequence: i64,
+    #[serde(deserialize_with = "text::kept")]
     charge_id: String,
 }
 
@@ -60,6 +63,7 @@ struct Payment {
     seen: i64,
 }
 
+const MOST_REFUNDED: i64 = 1_000_000_000;
 const RECEIVED: Received = Received { received: true };
 
 /// `POST /webhooks/payments`
@@ -71,6 +75,14 @@ pub async fn receive(
     verify(&shop.webhook_secret, &headers, &body)?;
     let event: Event =
         serde_json::from_slice(&body).map_err(|error| Error::Invalid(error.to_string()))?;
+    if let Kind::Refunded { amount_cents } = event.kind
+        && !(1..=MOST_REFUNDED).contains(&amount_cents)
+    {
+        return Err(Error::Invalid("a refund gives something back".to_owned()));
+    }
+    if event.sequence < 1 {
+        return Err(Error::Invalid("events are counted from 1".to_owned()));
+    }
     let payment: Option<Payment> = sqlx::query_as(
         "SELECT id, user_id, provider_sequence,
            (SELECT COUNT(*) FROM webhook_events WHERE event_id = $2) AS seen

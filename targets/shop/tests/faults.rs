@@ -110,7 +110,7 @@ fn refund() -> Value {
 }
 
 /// Each request of the shop's that changes something; with a key if it has one.
-fn requests() -> [(&'static str, &'static str, Value); 6] {
+fn requests() -> [(&'static str, &'static str, Value); 7] {
     [
         (ORDER, "", order()),
         (PAY, "k", payment()),
@@ -122,6 +122,11 @@ fn requests() -> [(&'static str, &'static str, Value); 6] {
             json!({ "slot_id": 1, "seat": "A1" }),
         ),
         ("PATCH /api/profile", "", json!({ "city": "Rome" })),
+        (
+            "PUT /api/orders/1/note",
+            "",
+            json!({ "note": "Ring twice" }),
+        ),
     ]
 }
 

@@ -231,9 +231,13 @@ async fn every_bug_but_a_missing_check_is_invisible_to_one_request_at_a_time() {
                 double_charge,key_not_unique,pay_twice,coupon_overuse,coupon_twice,overdraft,\
                 lost_transfer,double_booking,profile_lost_update,webhook_replay,webhook_backwards,\
                 items_apart,event_before_commit,retry_lost_connection,key_before_effect,\
-                webhook_dropped,sql_in_answer,refund_apart,silence_is_decline";
+                webhook_dropped,sql_in_answer,refund_apart,silence_is_decline,revoke_outlived,\
+                n_plus_one,half_migrated_write";
     // Those that take the place of another of these.
-    for bugs in [bugs, "charge_in_transaction,swallowed_event"] {
+    for bugs in [
+        bugs,
+        "charge_in_transaction,swallowed_event,page_by_offset,stock_in_two_places",
+    ] {
         is_right_one_request_at_a_time(&Shop::with_bugs(bugs).await).await;
     }
 }

@@ -100,8 +100,14 @@ impl Shop {
 
     /// Starts one on a database that stands.
     pub async fn on(database: &str, bugs: &str) -> Shop {
+        Shop::of_version("1", database, bugs).await
+    }
+
+    async fn of_version(version: &str, database: &str, bugs: &str) -> Shop {
         let (third_parties, heard) = third_parties().await;
-        let (process, url) = run(command(database, &third_parties, bugs)).await;
+        let mut command = command(database, &third_parties, bugs);
+        command.env("SHOP_VERSION", version);
+        let (process, url) = run(command).await;
         Shop {
             process,
             url,
@@ -179,6 +185,15 @@ impl Shop {
         (answer.status(), answer.json().await.unwrap())
     }
 
+    /// What a request of a user is answered, as it stands.
+    pub async fn text(&self, user: &str, request: &str, body: &Value) -> String {
+        let (method, path) = request.split_once(' ').unwrap();
+        let method: Method = method.parse().unwrap();
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        let request = request.bearer_auth(format!("token-{user}")).json(body);
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
     /// Sends a request without a key; answers the status alone.
     pub async fn status(&self, user: &str, request: &str, body: Value) -> u16 {
         self.send(user, request, "", &body).await.0.as_u16()
@@ -209,6 +224,19 @@ impl Shop {
             .fetch_one(&mut connection)
             .await
             .unwrap()
+    }
+
+    /// Changes the database behind the shop's back.
+    pub async fn run(&self, sql: &str) {
+        let mut connection = sqlx::SqliteConnection::connect(&self.database)
+            .await
+            .unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+
+    /// Another version of it, on the same database.
+    pub async fn next(&self) -> Shop {
+        Shop::of_version("2", &self.database, &self.bugs).await
     }
 
     /// The names of the target file's invariants that do not hold.
