@@ -232,6 +232,9 @@ impl Hunt<'_> {
                     break;
                 }
             }
+            if let Some(base) = &mut base {
+                self.let_in(generator, base, part).await?;
+            }
             if let Some(mut base) = base {
                 let others = singles.into_iter().map(|other| other.scenario);
                 base.others = others.filter(|other| *other != base.scenario).collect();
@@ -239,6 +242,28 @@ impl Hunt<'_> {
             }
         }
         Ok(bases)
+    }
+
+    /// Makes a call of an operation that was not seen to succeed as somebody who may, about
+    /// a row that it may: what is drawn knows nothing of that.
+    async fn let_in(
+        &mut self,
+        generator: &Generator,
+        base: &mut Base,
+        part: f64,
+    ) -> Result<(), Halt> {
+        if base.succeeded || self.is_spent(part) {
+            return Ok(());
+        }
+        let Some(scenario) = self.allowed_call(base).await? else {
+            return Ok(());
+        };
+        let round = self.one_call(&scenario).await?;
+        if round.history.calls.iter().any(|call| call.succeeded) {
+            base.succeeded = true;
+            base.scenario = scenario.clone();
+        }
+        self.take(base.seed, generator, &scenario, round).await
     }
 
     /// The calls on larger fixtures: by a caller of each role.

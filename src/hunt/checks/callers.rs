@@ -52,6 +52,30 @@ impl Hunt<'_> {
         Ok(scenarios)
     }
 
+    /// The first call of an operation that the target file allows to one of its actors.
+    pub(super) async fn allowed_call(&mut self, base: &Base) -> Result<Option<Scenario>, Halt> {
+        let target = self.stage.target();
+        let section = &target.operations[base.operation()].section;
+        if section.allow.is_none() {
+            return Ok(None);
+        }
+        let named = section.actors.iter().flatten();
+        let named: Vec<String> = named.map(|name| name.get_ref().clone()).collect();
+        let actors = match named.as_slice() {
+            [] => target.file.actors.keys().cloned().collect(),
+            _ => named,
+        };
+        let mut calls = Vec::new();
+        for row in &self.rows_of(base)? {
+            for actor in &actors {
+                calls.push(self.by(base, Some(actor), Some(row))?);
+            }
+        }
+        let allowed = self.allowed_after(&[], &calls).await?.unwrap_or_default();
+        let first = allowed.iter().position(|allowed| *allowed);
+        Ok(first.map(|first| calls.swap_remove(first)))
+    }
+
     /// The rows that an operation's calls can be about.
     pub(super) fn rows_of(&self, base: &Base) -> Result<Vec<Value>, Halt> {
         let (target, pools) = (self.stage.target(), self.stage.pools());

@@ -28,6 +28,7 @@ impl IntoResponse for Error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Database(error) if is_of_the_request(error) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Database(error) => {
                 eprintln!("noisy: {error:?}");
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -35,4 +36,13 @@ impl IntoResponse for Error {
         };
         (status, Json(json!({ "error": self.to_string() }))).into_response()
     }
+}
+
+/// Whether the database refuses what the client has sent: a value that is none of its type,
+/// or too large (class 22), or the id of nothing (23503).
+fn is_of_the_request(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22") || code == "23503")
 }
