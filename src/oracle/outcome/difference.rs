@@ -59,11 +59,13 @@ pub fn nearest(
     })
 }
 
-/// How many calls were answered with another status.
+/// How many calls were answered with another status. Whose client has left may have come
+/// to any end.
 fn ends_apart(here: &Outcome, there: &Outcome) -> usize {
-    let status = |reply: &Option<Reply>| reply.as_ref().map(|reply| reply.status);
     let both = here.answers.iter().zip(&there.answers);
-    both.filter(|(one, other)| status(one) != status(other))
+    let answered = both.filter_map(|(one, other)| one.as_ref().zip(other.as_ref()));
+    answered
+        .filter(|(one, other)| one.status != other.status)
         .count()
 }
 
