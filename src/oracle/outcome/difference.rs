@@ -1,6 +1,8 @@
 //! What departs from the nearest outcome that an order of the calls has, as rows that a
 //! person reads.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::model::Row;
@@ -42,7 +44,7 @@ pub fn nearest(
         // Where calls came to the same ends, what is generated may be all that differs, and
         // everything does that refers to it: until that is learned, by making this very
         // order again, it looks far.
-        (ends_apart(&here, &there), apart)
+        (ends_apart(&here, &there), rows_apart(&here, &there), apart)
     });
     nearest.map(|(order, one_by_one)| {
         let here = race.told(&order, outcome);
@@ -67,6 +69,17 @@ fn ends_apart(here: &Outcome, there: &Outcome) -> usize {
     answered
         .filter(|(one, other)| one.status != other.status)
         .count()
+}
+
+/// How many rows more or fewer there are, table by table, whatever they hold.
+fn rows_apart(here: &Outcome, there: &Outcome) -> usize {
+    let mut counts: BTreeMap<(TraceKind, &str), isize> = BTreeMap::new();
+    for (outcome, one) in [(here, 1), (there, -1)] {
+        for trace in &outcome.traces {
+            *counts.entry((trace.kind, &trace.place)).or_default() += one;
+        }
+    }
+    counts.values().map(|count| count.unsigned_abs()).sum()
 }
 
 struct Sides<'a> {
