@@ -112,7 +112,7 @@ impl Hunt<'_> {
     /// A search that has not seen all it should does not end in silence, unless with a
     /// finding.
     fn left_out(&mut self, what: &str, left: usize) {
-        if left > 0 && (self.plan.keep_going || self.findings.is_empty()) {
+        if left > 0 && !self.is_done() {
             (self.emit)(&Event::Warning(format!(
                 "{left} rounds of {what} were left out, for their part of the budget is used: \
                  give the run more --rounds or a longer --for, or make nothing else with --checks"

@@ -241,11 +241,6 @@ impl Hunt<'_> {
     fn has_migrated(&self, part: f64) -> bool {
         self.stage.is_worn() || self.is_spent(part)
     }
-
-    /// Whether the search has its finding.
-    fn is_done(&self) -> bool {
-        !self.plan.keep_going && !self.findings.is_empty()
-    }
 }
 
 /// Every point of a scenario's migration at which the calls may find it, those after its

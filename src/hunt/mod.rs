@@ -247,15 +247,19 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
+    /// Whether the search has its finding, and looks for no other.
+    fn is_done(&self) -> bool {
+        !self.plan.keep_going && !self.findings.is_empty()
+    }
+
     /// Whether the search has come to its end.
     fn is_over(&self) -> bool {
-        let enough = !self.plan.keep_going && !self.findings.is_empty();
         let rounds = self
             .plan
             .rounds
             .is_some_and(|most| self.tally.rounds >= most);
         let late = |budget| self.searching.elapsed() >= budget;
-        enough || rounds || self.plan.budget.is_some_and(late)
+        self.is_done() || rounds || self.plan.budget.is_some_and(late)
     }
 
     /// Free races of scenarios from the run's seed, for a part of the budget. Begins with
